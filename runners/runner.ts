@@ -1,0 +1,109 @@
+/**
+ * The one interface through which the toolkit sees a device. A runner loads models, times them, runs them on given
+ * inputs and reads per-node profiles; it reports what really ran (provider, threads, versions), not what was asked for.
+ */
+
+/** A tensor as it crosses a process or socket boundary. int64 data travels as BigInt64Array. */
+export interface WireTensor {
+  elemType: "float32" | "int64" | "int32" | "uint8" | "int8" | "bool" | "float64" | "uint16";
+  dims: readonly number[];
+  data: Float32Array | BigInt64Array | Int32Array | Uint8Array | Int8Array | Float64Array | Uint16Array;
+}
+
+export type Feeds = Record<string, WireTensor>;
+
+export type GraphOptimizationLevel = "disabled" | "basic" | "extended" | "layout" | "all";
+
+/** What the device is and what really runs on it. Never holds a host name, serial number or address. */
+export interface DeviceFacts {
+  /** Stable short name, e.g. `local-x64-cpu-t1`. */
+  id: string;
+  kind: "node-cpu" | "node-wasm" | "web-wasm" | "web-webgpu" | "node-webgpu" | "cuda";
+  hardware: { cpu: string; cores: number; isa: readonly string[]; memoryBytes: number | null };
+  os: { platform: string; arch: string; release: string | null };
+  runtime: { package: string; version: string; node?: string; provider: string; threads: number; graphOptimizationLevel: GraphOptimizationLevel };
+  conditions: { governor: string | null; temperatureC: number | null; charging: boolean | null };
+  /** True for QEMU, SwiftShader, CPU throttling: such times never become a device's latency. */
+  emulated: boolean;
+  /** Clock step in milliseconds. */
+  clockMs: number;
+}
+
+export interface LoadOptions {
+  /** Default: what `describe()` says. */
+  threads?: number;
+  graphOptimizationLevel?: GraphOptimizationLevel;
+  /** Collects per-node times; a profiled session is a separate one, never used for end-to-end latency. */
+  profiling?: boolean;
+}
+
+/** A session on the device. */
+export interface LoadedModel {
+  id: number;
+  /** Session creation, in milliseconds. */
+  initMs: number;
+  inputs: readonly { name: string; elemType: string; dims: readonly (number | string)[] }[];
+  outputs: readonly { name: string; elemType: string; dims: readonly (number | string)[] }[];
+}
+
+/** Times one or several loaded models. With more than one, calls are interleaved in shuffled order. */
+export interface MeasureJob {
+  models: readonly { id: number; feeds: Feeds }[];
+  /** Calls before the first counted one, for each model. Default 10, and at least 0.2 s. */
+  warmup?: number;
+  /** Stop when every model has this many samples and `minTimeMs` has passed. Default 50. */
+  minSamples?: number;
+  /** Default 1000. */
+  minTimeMs?: number;
+  /** Hard stop. Default 60000. */
+  maxTimeMs?: number;
+  seed?: number;
+}
+
+/** Samples of one model of a job, in the order they were taken; plain data, turned into statistics by `stats.ts`. */
+export interface Measurement {
+  model: number;
+  firstRunMs: number;
+  warmups: number;
+  /** Milliseconds per inference. */
+  samplesMs: Float64Array;
+  /** Calls per sample: more than 1 where the clock is too coarse for one call. */
+  callsPerSample: number;
+  /** Relative change of the median between the first and the last third of the job. */
+  drift: number;
+  /** Resident memory of the runtime's process at its highest, in bytes; null where it cannot be read. */
+  peakMemoryBytes: number | null;
+}
+
+/** Time of one node of the optimised graph, over the profiled calls. */
+export interface NodeTime {
+  /** As the runtime names it after fusion. */
+  name: string;
+  opType: string;
+  provider: string;
+  inputDims: readonly (readonly number[])[];
+  outputDims: readonly (readonly number[])[];
+  /** Microseconds per call, in call order, warm-ups already dropped. */
+  durationsUs: Float64Array;
+}
+
+export interface NodeProfile {
+  nodes: readonly NodeTime[];
+  /** Whole call as the profiler saw it, microseconds per call. */
+  callsUs: Float64Array;
+}
+
+export interface DeviceRunner {
+  describe(): Promise<DeviceFacts>;
+  /** Throws DeviceError with the runtime's own reason when the model does not load. */
+  load(model: Uint8Array, options?: LoadOptions): Promise<LoadedModel>;
+  /** Outputs for given inputs: golden checks and accuracy on the device itself. */
+  run(model: number, feeds: Feeds): Promise<Record<string, WireTensor>>;
+  /** Rows arrive as soon as they are known. Aborting ends the job between two calls. */
+  measure(job: MeasureJob, signal?: AbortSignal): Promise<Measurement[]>;
+  /** Per-node times over `calls` calls after `warmup` calls, for a model loaded with `profiling`. Unloads the model. */
+  profile(model: number, feeds: Feeds, calls: number, warmup: number): Promise<NodeProfile>;
+  unload(model: number): Promise<void>;
+  /** Ends the runner's process; safe to call twice. */
+  close(): Promise<void>;
+}
