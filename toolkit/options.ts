@@ -1,0 +1,88 @@
+/** What the stories (`fit`, `profile`, `inspect`, `validate`) are asked for. Types only; names equal those of the flags. */
+import type { DeviceRunner } from "../runners/runner.js";
+import type { Percentile } from "./budget.js";
+import type { Dataset } from "./data/dataset.js";
+import type { Progress } from "./graph/progress.js";
+
+/** `local`, or a runner that the caller opened and will close. */
+export type Device = "local" | (string & {}) | DeviceRunner;
+
+/** Where the preprocessing of images comes from. Flags win over the file; the file wins over one found beside the model. */
+export interface PreprocessOptions {
+  /** A Hugging-Face-style `preprocessor_config.json`. Default: that file beside the model, if there is one. */
+  file?: string;
+  mean?: readonly number[];
+  std?: readonly number[];
+  /** Factor applied to 0..255 before mean and std, e.g. 1/255. */
+  scale?: number;
+  size?: { height: number; width: number };
+  order?: "rgb" | "bgr" | "gray";
+  layout?: "nchw" | "nhwc";
+}
+
+/** What every long-running story takes. */
+export interface CommonOptions {
+  onProgress?: Progress;
+  /** One sentence per condition that spoils a number or narrows a promise; also listed in the result. */
+  onWarning?: (warning: string) => void;
+  /** Aborting rejects with the signal's reason, ends the workers and leaves no half-written file. */
+  signal?: AbortSignal;
+}
+
+/** What a story that measures takes. */
+export interface DeviceOptions extends CommonOptions {
+  /** Default `local`. */
+  device?: Device;
+  /** Threads of the runtime on the device. Default 1. */
+  threads?: number;
+  /** Values of symbolic dimensions, e.g. `{ batch: 1 }`. */
+  dims?: Record<string, number>;
+  /** Every random choice derives from it. Default 1. */
+  seed?: number;
+  /** Folder of measured tables. Default: `edgefit` in the user's cache folder. */
+  cacheDir?: string;
+}
+
+/** How channels are ranked: least-squares reconstruction error, first-order Taylor, weight norms, or batch-norm scale. */
+export type Criterion = "reconstruction" | "taylor" | "l1" | "l2" | "bn";
+
+export interface FitOptions extends DeviceOptions {
+  /** Path of the ONNX file. */
+  model: string;
+  /** `8ms`, `60%` of the original's latency measured in the same run, or `30fps`. */
+  budget: string;
+  /** Which statistic must meet the budget. Default `p50`. */
+  percentile?: Percentile;
+  /** `FORMAT:PATH` (`cifar10:`, `imagefolder:` as the default, `npz:`) or an open data set. Absent: no accuracy, random calibration inputs. */
+  data?: string | Dataset;
+  preprocess?: PreprocessOptions;
+  /** Epochs of distillation from the original. Default 0. */
+  finetune?: number;
+  /** `auto`: per layer, where the table says the device gains. Default `auto`. */
+  int8?: "auto" | "off" | "on";
+  /** Default `reconstruction`. */
+  criterion?: Criterion;
+  /** Images of the training part used for statistics and calibration. */
+  calibrationImages?: number;
+  /** At most this many images of the test part for accuracy. Default: all. */
+  limit?: number;
+}
+
+export interface ProfileOptions extends DeviceOptions {
+  model: string;
+  /** Measure again although a table for this device and model is cached. Default false. */
+  refresh?: boolean;
+}
+
+export interface InspectOptions {
+  model: string;
+  dims?: Record<string, number>;
+}
+
+export interface ValidateOptions extends DeviceOptions {
+  /** One model, or two that are compared: the first is the reference. */
+  models: readonly string[];
+  data?: string | Dataset;
+  preprocess?: PreprocessOptions;
+  limit?: number;
+}
