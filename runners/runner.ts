@@ -21,7 +21,14 @@ export interface DeviceFacts {
   kind: "node-cpu" | "node-wasm" | "web-wasm" | "web-webgpu" | "node-webgpu" | "cuda";
   hardware: { cpu: string; cores: number; isa: readonly string[]; memoryBytes: number | null };
   os: { platform: string; arch: string; release: string | null };
-  runtime: { package: string; version: string; node?: string; provider: string; threads: number; graphOptimizationLevel: GraphOptimizationLevel };
+  runtime: {
+    package: string;
+    version: string;
+    node?: string;
+    provider: string;
+    threads: number;
+    graphOptimizationLevel: GraphOptimizationLevel;
+  };
   conditions: { governor: string | null; temperatureC: number | null; charging: boolean | null };
   /** True for QEMU, SwiftShader, CPU throttling: such times never become a device's latency. */
   emulated: boolean;

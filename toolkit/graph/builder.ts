@@ -108,7 +108,12 @@ export class GraphBuilder {
   }
 
   /** Emits a node with `o.outputs` outputs. Trailing "" inputs (absent optional ones) are dropped. */
-  emitMany(opType: string, inputs: readonly Ref[], attributes: Record<string, Attribute> = {}, o: EmitOptions = {}): Ref[] {
+  emitMany(
+    opType: string,
+    inputs: readonly Ref[],
+    attributes: Record<string, Attribute> = {},
+    o: EmitOptions = {},
+  ): Ref[] {
     const count = o.outputs ?? 1;
     const base = o.out ?? `${opType}_${++this.counter}`;
     const outputs = Array.from({ length: count }, (_, i) => this.unique(i === 0 ? base : `${base}_out${i}`));
@@ -166,7 +171,9 @@ export class GraphBuilder {
 
   /** Conv with explicit symmetric or asymmetric pads [top, left, bottom, right]. */
   conv(
-    x: Ref, w: Ref, b: Ref | "",
+    x: Ref,
+    w: Ref,
+    b: Ref | "",
     p: { strides?: readonly number[]; pads?: readonly number[]; dilations?: readonly number[]; group?: number } = {},
     o?: EmitOptions,
   ): Ref {

@@ -20,7 +20,11 @@ export class EdgefitError extends Error implements ErrorFacts {
   readonly where?: string;
   readonly hint?: string;
 
-  constructor(code: string, message: string, facts: { where?: string; hint?: string; exit?: number; cause?: unknown } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    facts: { where?: string; hint?: string; exit?: number; cause?: unknown } = {},
+  ) {
     super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
     this.name = new.target.name;
     this.code = code;
@@ -49,5 +53,9 @@ export class BudgetError extends EdgefitError {
 
 /** True for any value that carries the fields of `ErrorFacts`, whatever side of a process boundary it was made on. */
 export function isEdgefitError(e: unknown): e is Error & ErrorFacts {
-  return e instanceof Error && typeof (e as Partial<ErrorFacts>).code === "string" && typeof (e as Partial<ErrorFacts>).exit === "number";
+  return (
+    e instanceof Error &&
+    typeof (e as Partial<ErrorFacts>).code === "string" &&
+    typeof (e as Partial<ErrorFacts>).exit === "number"
+  );
 }

@@ -165,7 +165,11 @@ export function usesOf(g: Graph): Map<string, Use[]> {
 export function typeOf(g: Graph, name: string): ValueType | undefined {
   const t = g.initializers.get(name);
   if (t) return { elemType: t.elemType, dims: t.dims };
-  return g.valueTypes.get(name) ?? g.inputs.find((v) => v.name === name)?.type ?? g.outputs.find((v) => v.name === name)?.type;
+  return (
+    g.valueTypes.get(name) ??
+    g.inputs.find((v) => v.name === name)?.type ??
+    g.outputs.find((v) => v.name === name)?.type
+  );
 }
 
 /** Graph inputs that a caller must feed: those without an initializer of the same name. */

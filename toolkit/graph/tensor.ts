@@ -3,17 +3,34 @@ import { ModelError } from "./errors.js";
 
 /** ONNX element types by their usual names (onnx.proto, TensorProto.DataType). */
 export type ElemType =
-  | "float32" | "float64" | "float16" | "bfloat16"
-  | "int8" | "int16" | "int32" | "int64"
-  | "uint8" | "uint16" | "uint32" | "uint64"
-  | "bool" | "string"
+  | "float32"
+  | "float64"
+  | "float16"
+  | "bfloat16"
+  | "int8"
+  | "int16"
+  | "int32"
+  | "int64"
+  | "uint8"
+  | "uint16"
+  | "uint32"
+  | "uint64"
+  | "bool"
+  | "string"
   | "other";
 
 /** float16 and bfloat16 hold their raw bits; bool holds 0 or 1. */
 export type TensorData =
-  | Float32Array | Float64Array
-  | Int8Array | Int16Array | Int32Array | BigInt64Array
-  | Uint8Array | Uint16Array | Uint32Array | BigUint64Array
+  | Float32Array
+  | Float64Array
+  | Int8Array
+  | Int16Array
+  | Int32Array
+  | BigInt64Array
+  | Uint8Array
+  | Uint16Array
+  | Uint32Array
+  | BigUint64Array
   | string[];
 
 /** A dense constant in row-major order. `data.length` equals the product of `dims`. */
@@ -24,9 +41,19 @@ export interface Tensor {
 }
 
 const constructors = {
-  float32: Float32Array, float64: Float64Array, float16: Uint16Array, bfloat16: Uint16Array,
-  int8: Int8Array, int16: Int16Array, int32: Int32Array, int64: BigInt64Array,
-  uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, uint64: BigUint64Array, bool: Uint8Array,
+  float32: Float32Array,
+  float64: Float64Array,
+  float16: Uint16Array,
+  bfloat16: Uint16Array,
+  int8: Int8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
+  bool: Uint8Array,
 } as const;
 
 /** Bytes of one element; 0 for types without a fixed size. */
@@ -36,7 +63,8 @@ export function elemBytes(t: ElemType): number {
 
 /** A zero-filled typed array for `length` elements of type `t`. Throws for `string` and `other`. */
 export function allocate(t: ElemType, length: number): Exclude<TensorData, string[]> {
-  if (t === "string" || t === "other") throw new ModelError("elem-type", `tensors of type ${t} have no numeric storage`);
+  if (t === "string" || t === "other")
+    throw new ModelError("elem-type", `tensors of type ${t} have no numeric storage`);
   return new constructors[t](length);
 }
 
@@ -112,7 +140,8 @@ export function toFloat32(t: Tensor): Float32Array {
 export function fromNumbers(elemType: ElemType, values: ArrayLike<number>, dims: readonly number[]): Tensor {
   const data = allocate(elemType, values.length);
   if (elemType === "float16" || elemType === "bfloat16") {
-    for (let i = 0; i < values.length; i++) data[i] = elemType === "float16" ? numberToHalf(values[i]) : numberToBfloat(values[i]);
+    for (let i = 0; i < values.length; i++)
+      data[i] = elemType === "float16" ? numberToHalf(values[i]) : numberToBfloat(values[i]);
   } else if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
     for (let i = 0; i < values.length; i++) data[i] = toInt64(Math.round(values[i]));
   } else if (data instanceof Float32Array || data instanceof Float64Array) {
