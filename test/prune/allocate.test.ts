@@ -72,7 +72,7 @@ function bruteForce(p: AllocationProblem, budget: number): number {
 }
 
 describe("allocateWidths", () => {
-  test("keeps the exact budget and comes within a tenth of brute force on coupled chains", () => {
+  test("keeps the exact budget on coupled chains, and finds brute force's optimum in nine of ten", () => {
     let optimal = 0;
     let runs = 0;
     fc.assert(

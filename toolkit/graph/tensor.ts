@@ -93,8 +93,8 @@ const INT64_MIN = -9223372036854775808n;
 
 /** Nearest int64; values beyond the range saturate, so that ONNX's INT64_MAX ("to the end") survives a trip through number. */
 export function toInt64(v: number): bigint {
-  if (v >= 9223372036854775807) return INT64_MAX;
-  if (v <= -9223372036854775808) return INT64_MIN;
+  if (v >= 2 ** 63) return INT64_MAX;
+  if (v <= -(2 ** 63)) return INT64_MIN;
   return BigInt(Math.trunc(v));
 }
 

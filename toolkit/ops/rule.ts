@@ -4,9 +4,8 @@
  * `channels` every touched channel is frozen with a reason, without `gradient` training through the node is refused,
  * without `quantize` the node stays float.
  */
-import type { Ref } from "../graph/builder.js";
-import type { GraphBuilder } from "../graph/builder.js";
-import type { OpNode, ValueType } from "../graph/graph.js";
+import type { GraphBuilder, Ref } from "../graph/builder.js";
+import type { Dim, OpNode, ValueType } from "../graph/graph.js";
 import type { Tensor } from "../graph/tensor.js";
 
 /** What a shape rule may ask. */
@@ -17,6 +16,11 @@ export interface ShapeContext {
   input(i: number): ValueType | undefined;
   /** Value of input `i` when it is known without running the net (initializers and shape arithmetic). */
   constant(i: number): Tensor | undefined;
+  /**
+   * Input `i` read as a shape: like `constant`, but elements that are dynamic dimensions of the net come out as their
+   * symbolic names. Undefined when nothing is known about it.
+   */
+  shapeValue(i: number): readonly Dim[] | undefined;
 }
 
 /** Position on an axis -> id of the channel that lives there. Ids are shared by whatever must live or die together. */
@@ -41,6 +45,13 @@ export interface ChannelContext {
   unify(a: ChannelIds, b: ChannelIds): void;
   /** Sets (or unifies with what was set) the ids on an axis of an output or a parameter. */
   set(name: string, axis: number, ids: ChannelIds | null): void;
+  /** Ids of an axis that cannot be cut, where a rule needs ids all the same (one part of a Concat). */
+  fixed(length: number, reason: string): ChannelIds;
+  /**
+   * Declares that the node sums over the ids on an axis of input `i`, so that a removed channel is one that contributes
+   * nothing; `weight` says where the matching coefficients are.
+   */
+  contract(i: number, axis: number, weight?: { name: string; axis: number }): void;
   /** Freezes ids: they can never be removed, and `inspect` shows the reason. */
   freeze(ids: ChannelIds, reason: string): void;
 }
@@ -84,11 +95,53 @@ export interface QuantizeRule {
   outputRange?: readonly [number, number];
 }
 
+/**
+ * How least squares sees an operator y = W x (+ b) with constant W: a matrix product over the positions of a map.
+ * Columns of the matrix are channel-major: channel c of the input owns columns c*taps .. (c+1)*taps-1.
+ */
+export interface LinearRule {
+  /** Input indices of the data, the weight and the bias. */
+  data: number;
+  weight: number;
+  bias: number;
+  /** Whether this node has the form (a grouped convolution has not). */
+  applies(n: OpNode, weightDims: readonly number[]): boolean;
+  /** Axis of the weight that carries input channels, and the one that carries outputs. */
+  inputAxis(n: OpNode): number;
+  outputAxis(n: OpNode): number;
+  /** Positions per image of the output, [height, width]; [1] for a vector. */
+  positions(outputDims: readonly number[]): readonly number[];
+  /** Emits x as a matrix [columns, positions of the batch], every `thin`-th position in each direction from `thin >> 1` on. */
+  unfold(
+    n: OpNode,
+    g: GraphBuilder,
+    x: Ref,
+    xDims: readonly number[],
+    weightDims: readonly number[],
+    thin: number,
+  ): Ref;
+  /** Emits y (or any value of its shape) as a matrix [outputs, positions], thinned the same way. */
+  outputs(n: OpNode, g: GraphBuilder, y: Ref, yDims: readonly number[], thin: number): Ref;
+  /** Weight as [outputs, columns], row-major; `fromMatrix` is its inverse for the given weight dims. */
+  toMatrix(n: OpNode, w: Tensor): Float64Array;
+  fromMatrix(n: OpNode, m: Float64Array, dims: readonly number[]): Tensor;
+}
+
+/** Per-channel scale and shift of an operator such as inference-time BatchNormalization: y_c = scale_c * x_c + shift_c. */
+export interface ChannelAffine {
+  scale: Float64Array;
+  shift: Float64Array;
+}
+
 export interface OpRule {
   /** First opset of the default domain for which this rule holds; the table picks the greatest `since` <= opset. Default 1. */
   since?: number;
   /** Types of the outputs. Throws ModelError naming both numbers when the inputs do not fit. */
   shape(n: OpNode, c: ShapeContext): ValueType[];
+  /** Outputs that follow from the types of the inputs alone (Shape, Size); dimensions that are not numbers stay symbolic. */
+  fromTypes?(n: OpNode, types: readonly (ValueType | undefined)[], opset: number): (readonly Dim[])[] | undefined;
+  /** `evaluate` only moves elements and computes none, so it may be run on ids and on symbolic dimensions. */
+  movesElements?: boolean;
   /** The operator on small constants: shape arithmetic, and movement of ids. Undefined: cannot be evaluated here. */
   evaluate?(n: OpNode, inputs: (Tensor | undefined)[], opset: number): Tensor[] | undefined;
   channels?(n: OpNode, c: ChannelContext): void;
@@ -97,6 +150,11 @@ export interface OpRule {
   /** Gradients with respect to each input, given those of each output (null: no gradient flows there). */
   gradient?(n: OpNode, dy: (Ref | null)[], c: GradientContext): (Ref | null)[];
   quantize?: QuantizeRule;
+  linear?: LinearRule;
+  /** For per-channel affine operators, from their constant parameters. */
+  affine?(n: OpNode, constant: (name: string) => Tensor | undefined): ChannelAffine | undefined;
+  /** The output is the plain sum of the inputs. */
+  sums?: true;
   /** Multiply-accumulates for one call, from static dims of inputs and outputs. Default 0. */
   macs?(n: OpNode, inputs: readonly (readonly number[])[], outputs: readonly (readonly number[])[]): number;
   /** One sentence for `inspect`: why channels that meet this operator are frozen. */
