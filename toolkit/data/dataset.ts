@@ -45,4 +45,6 @@ export interface Preprocessing {
   resample: "nearest" | "bilinear" | "bicubic" | "lanczos";
   /** `stretch` ignores the aspect ratio; `crop` resizes the short side and cuts the centre. */
   fit: "stretch" | "crop";
+  /** Size before the centre crop of `fit: "crop"`; absent: the smallest that covers `size`. `"none"`: never resampled. */
+  resizeTo?: { shortestEdge: number } | { height: number; width: number } | "none";
 }

@@ -1,0 +1,63 @@
+/** A `Split` over decoded images, and the bounded queue that decodes them. */
+import type { Batch, Preprocessing, Split } from "./dataset.js";
+import { DataError } from "./errors.js";
+import { itemDims, writePixels } from "./pixels.js";
+
+/** Decodes in flight at once: enough to fill the decoder's own threads, few enough to bound memory. */
+const PARALLEL_DECODES = 4;
+
+/** `f` over all items with at most `PARALLEL_DECODES` running; results keep the order of the items. The first rejection stops it. */
+export async function mapBounded<T, R>(items: readonly T[], f: (item: T, index: number) => Promise<R>): Promise<R[]> {
+  const out = new Array<R>(items.length);
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const i = next++;
+      out[i] = await f(items[i], i);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(PARALLEL_DECODES, items.length) }, worker));
+  return out;
+}
+
+/** A split whose items are made one by one, each written into the batch at its place. */
+export function makeSplit(o: {
+  count: number;
+  dims: readonly number[];
+  labels?: Int32Array;
+  write: (item: number, out: Float32Array, offset: number) => Promise<void> | void;
+}): Split {
+  const size = o.dims.reduce((a, b) => a * b, 1);
+  return {
+    count: o.count,
+    labelled: o.labels !== undefined,
+    async batch(indices): Promise<Batch> {
+      const wanted = Array.from(indices);
+      for (const i of wanted) {
+        if (!Number.isInteger(i) || i < 0 || i >= o.count) {
+          throw new DataError("item-index", `item ${i} does not exist: the split has ${o.count} items`);
+        }
+      }
+      const data = new Float32Array(wanted.length * size);
+      await mapBounded(wanted, async (item, row) => o.write(item, data, row * size));
+      const batch: Batch = { data, dims: [wanted.length, ...o.dims] };
+      if (o.labels) batch.labels = Int32Array.from(wanted, (i) => o.labels![i]);
+      return batch;
+    },
+  };
+}
+
+/** A split over images given as RGB bytes of the model's size. */
+export function imageSplit(
+  count: number,
+  pixels: (item: number) => Promise<Uint8Array> | Uint8Array,
+  p: Preprocessing,
+  labels?: Int32Array,
+): Split {
+  return makeSplit({
+    count,
+    dims: itemDims(p),
+    ...(labels ? { labels } : {}),
+    write: async (item, out, offset) => writePixels(await pixels(item), p, out, offset),
+  });
+}
