@@ -13,3 +13,24 @@ export class DeviceError extends Error {
     if (facts.hint !== undefined) this.hint = facts.hint;
   }
 }
+
+/** A DeviceError as plain data: what crosses a process or socket boundary. */
+export interface ErrorData {
+  code: string;
+  message: string;
+  where?: string;
+  hint?: string;
+}
+
+/** The facts of any error, for sending. An error without a code becomes `fallbackCode`. */
+export function toErrorData(e: unknown, fallbackCode: string): ErrorData {
+  const error = e instanceof Error ? (e as Error & Partial<ErrorData>) : new Error(String(e));
+  const data: ErrorData = { code: typeof error.code === "string" ? error.code : fallbackCode, message: error.message };
+  if (typeof error.where === "string") data.where = error.where;
+  if (typeof error.hint === "string") data.hint = error.hint;
+  return data;
+}
+
+/** The error again, on the receiving side. */
+export const fromErrorData = (d: ErrorData): DeviceError =>
+  new DeviceError(d.code, d.message, { where: d.where, hint: d.hint });

@@ -51,21 +51,33 @@ export interface LoadedModel {
   initMs: number;
   inputs: readonly { name: string; elemType: string; dims: readonly (number | string)[] }[];
   outputs: readonly { name: string; elemType: string; dims: readonly (number | string)[] }[];
+  /** Resident memory of the runtime's process just before and just after loading; null where it cannot be read. */
+  residentBytes: { before: number; after: number } | null;
 }
 
 /** Times one or several loaded models. With more than one, calls are interleaved in shuffled order. */
 export interface MeasureJob {
   models: readonly { id: number; feeds: Feeds }[];
-  /** Calls before the first counted one, for each model. Default 10, and at least 0.2 s. */
+  /** Calls before the first counted one, for each model, the first call included; at least 1. Default 10. */
   warmup?: number;
+  /** Each model also warms up for at least this long. Default 200. */
+  minWarmupMs?: number;
   /** Stop when every model has this many samples and `minTimeMs` has passed. Default 50. */
   minSamples?: number;
   /** Default 1000. */
   minTimeMs?: number;
-  /** Hard stop. Default 60000. */
+  /** Stop after the round in which this much time has passed, warm-ups included. Default 60000. */
   maxTimeMs?: number;
+  /**
+   * Untimed calls of the same model right before each sample. Default 1 for several models, 0 for one: without it a model's
+   * sample would pay for the caches that the other models filled, and read slower than the model running on its own.
+   */
+  callsBeforeSample?: number;
+  /** Seed of the shuffled order of calls. Default 0. */
   seed?: number;
 }
+
+export type Saturation = "zero-dominated" | "low-distinct" | "zero-mad";
 
 /** Samples of one model of a job, in the order they were taken; plain data, turned into statistics by `stats.ts`. */
 export interface Measurement {
@@ -76,8 +88,12 @@ export interface Measurement {
   samplesMs: Float64Array;
   /** Calls per sample: more than 1 where the clock is too coarse for one call. */
   callsPerSample: number;
-  /** Relative change of the median between the first and the last third of the job. */
+  /** Relative change of the median between the first and the last third of the job; 0 with fewer than 3 samples. */
   drift: number;
+  /** Why the clock is too coarse for these samples (tinybench's criteria); null where it is not. */
+  saturation: Saturation | null;
+  /** `enough`: the asked samples and time were reached. `cap`: `maxTimeMs` ended the job before that. */
+  stopped: "enough" | "cap";
   /** Resident memory of the runtime's process at its highest, in bytes; null where it cannot be read. */
   peakMemoryBytes: number | null;
 }

@@ -1,0 +1,227 @@
+/**
+ * The host's end of a worker process: starts it, asks, and turns its end, however it comes, into DeviceErrors.
+ * The worker never keeps the host alive: while nothing is asked, its handles do not hold the event loop.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { DeviceError, fromErrorData } from "../errors.js";
+import {
+  type Answers,
+  type FromHost,
+  type FromWorker,
+  PROTOCOL_VERSION,
+  type Ready,
+  type RequestOf,
+} from "../protocol.js";
+
+const KEPT_LINES = 20;
+const CLOSE_GRACE_MS = 2000;
+
+interface Pending {
+  resolve: (value: never) => void;
+  reject: (reason: unknown) => void;
+}
+
+export class WorkerChannel {
+  private readonly child: ChildProcess;
+  private readonly folder = mkdtempSync(join(tmpdir(), "edgefit-runner-"));
+  private readonly pending = new Map<number, Pending>();
+  private readonly lines: string[] = [];
+  private readonly ended: Promise<void>;
+  /** Why nothing more can be asked. */
+  private over: DeviceError | null = null;
+  private lastId = 0;
+  private closing: Promise<void> | null = null;
+  private started!: Ready;
+
+  /** Starts the worker and waits until it can be asked. Throws DeviceError when the runtime cannot be loaded. */
+  static async open(log?: (line: string) => void): Promise<WorkerChannel> {
+    const channel = new WorkerChannel(log);
+    try {
+      channel.started = await channel.greeting();
+    } catch (error) {
+      await channel.close();
+      throw error;
+    }
+    channel.hold(false);
+    return channel;
+  }
+
+  private constructor(private readonly log?: (line: string) => void) {
+    const here = fileURLToPath(import.meta.url);
+    const fromSource = here.endsWith(".ts");
+    const tsx = () => pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+    this.child = fork(join(here, `../worker.${fromSource ? "ts" : "js"}`), [this.folder, log ? "verbose" : "quiet"], {
+      serialization: "advanced",
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      execArgv: fromSource ? ["--import", tsx()] : [],
+    });
+    this.listen(this.child.stdout);
+    this.listen(this.child.stderr);
+    this.child.on("message", (m: FromWorker) => this.receive(m));
+    this.ended = new Promise((resolve) => {
+      // `close` rather than `exit`: by then the last words have been read.
+      this.child.on("close", (code, signal) => {
+        this.finish(this.crash(code, signal));
+        resolve();
+      });
+      this.child.on("error", (cause) => {
+        this.finish(new DeviceError("runtime-process", `the runtime's process failed: ${cause.message}`, { cause }));
+        if (this.child.pid === undefined) resolve();
+      });
+    });
+  }
+
+  /** What the worker said of itself when it started. */
+  get ready(): Ready {
+    return this.started;
+  }
+
+  /** Process id of the worker. */
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** Sends a request and waits for its answer. Aborting rejects with the signal's reason once the worker has stopped. */
+  async ask<T extends keyof Answers>(request: RequestOf<T>, signal?: AbortSignal): Promise<Answers[T]> {
+    signal?.throwIfAborted();
+    if (this.over) throw this.over;
+    const id = ++this.lastId;
+    const abort = () => this.post({ abort: id });
+    signal?.addEventListener("abort", abort, { once: true });
+    try {
+      return await this.expect<Answers[T]>(id, () => this.post({ id, request }));
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Ends the worker and removes its folder; later and concurrent calls wait for the same end. */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    const busy = this.pending.size > 0;
+    this.finish(new DeviceError("runner-closed", "the device runner was closed"));
+    this.hold(true);
+    if (this.child.connected) this.child.disconnect();
+    // A call into the runtime cannot be interrupted, only its process can.
+    if (busy) this.child.kill("SIGKILL");
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), CLOSE_GRACE_MS);
+    await this.ended;
+    clearTimeout(timer);
+  }
+
+  private async greeting(): Promise<Ready> {
+    const ready = await this.expect<Ready>(0, () => {});
+    if (ready.protocol === PROTOCOL_VERSION) return ready;
+    throw new DeviceError(
+      "protocol-version",
+      `the device speaks protocol ${ready.protocol}, this edgefit ${PROTOCOL_VERSION}`,
+      {
+        hint: "run the same version of edgefit on both sides",
+      },
+    );
+  }
+
+  private expect<T>(id: number, start: () => void): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.pending.set(id, { resolve, reject });
+      this.hold(true);
+      start();
+    });
+  }
+
+  private post(message: FromHost): void {
+    // A failed send means the process is going; `close` then rejects what is pending.
+    if (this.child.connected) this.child.send(message, () => {});
+  }
+
+  private receive(m: FromWorker): void {
+    if ("ready" in m) {
+      if (m.ready) this.settle(0, (p) => p.resolve(m as never));
+      else {
+        const { message } = m.error;
+        const hint = "edgefit runs where onnxruntime-node has a binary: Linux x64/arm64 (glibc), macOS arm64, Windows";
+        this.settle(0, (p) =>
+          p.reject(
+            new DeviceError("runtime-missing", `ONNX Runtime could not be started: ${message.split("\n")[0]}`, {
+              hint,
+            }),
+          ),
+        );
+      }
+      return;
+    }
+    this.settle(m.id, (p) => (m.ok ? p.resolve(m.value as never) : p.reject(fromErrorData(m.error))));
+  }
+
+  private settle(id: number, how: (p: Pending) => void): void {
+    const pending = this.pending.get(id);
+    if (!pending) return;
+    this.pending.delete(id);
+    if (this.pending.size === 0) this.hold(false);
+    how(pending);
+  }
+
+  private finish(reason: DeviceError): void {
+    this.over ??= reason;
+    for (const id of [...this.pending.keys()]) this.settle(id, (p) => p.reject(this.over));
+    if (this.child.exitCode !== null || this.child.signalCode !== null)
+      rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private crash(code: number | null, signal: string | null): DeviceError {
+    const how = signal ? `was ended by ${signal}` : `ended with exit code ${code}`;
+    const last = this.lines
+      .filter((l) => l.trim() !== "")
+      .slice(-3)
+      .join(" | ");
+    return new DeviceError(
+      "runtime-crashed",
+      `the process of ONNX Runtime ${how}${last ? `; its last words: ${last}` : ""}`,
+      {
+        hint:
+          signal === "SIGKILL"
+            ? "the system may have run out of memory"
+            : "the model may use an operator in a way the runtime does not survive",
+      },
+    );
+  }
+
+  private listen(stream: NodeJS.ReadableStream | null): void {
+    let rest = "";
+    stream?.setEncoding("utf8").on("data", (text: string) => {
+      const parts = (rest + text).split("\n");
+      rest = parts.pop() ?? "";
+      for (const line of parts) {
+        this.lines.push(line);
+        if (this.lines.length > KEPT_LINES) this.lines.shift();
+        this.log?.(line);
+      }
+    });
+  }
+
+  /** Whether the worker's handles keep the host's event loop alive. */
+  private hold(on: boolean): void {
+    for (const handle of [
+      this.child,
+      this.child.channel,
+      this.child.stdout as Socket | null,
+      this.child.stderr as Socket | null,
+    ]) {
+      if (on) handle?.ref();
+      else handle?.unref();
+    }
+  }
+}

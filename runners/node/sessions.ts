@@ -1,0 +1,158 @@
+/**
+ * ONNX Runtime sessions of the process this runs in: load, run, time, profile. Knows nothing of messages or processes;
+ * the worker puts it behind a channel.
+ */
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { performance } from "node:perf_hooks";
+import * as ort from "onnxruntime-node";
+import { DeviceError } from "../errors.js";
+import { readTrace } from "../profileTrace.js";
+import { type RequestOf, storedAs } from "../protocol.js";
+import type { Feeds, LoadedModel, Measurement, NodeProfile, WireTensor } from "../runner.js";
+import { sample } from "../sampler.js";
+import { residentBytes } from "./memory.js";
+
+/** What every node must have run on; anything else is a silent fallback and refused. */
+export const PROVIDER = "CPUExecutionProvider";
+
+export const now = (): number => performance.now();
+
+export class Sessions {
+  private readonly open = new Map<number, { session: ort.InferenceSession; profilePrefix: string | null }>();
+  private last = 0;
+
+  /** @param folder where profiles are written @param clockMs step of `now` @param verbose let the runtime log its warnings */
+  constructor(
+    private readonly folder: string,
+    private readonly clockMs: number,
+    private readonly verbose: boolean,
+  ) {
+    ort.env.logLevel = verbose ? "warning" : "error";
+  }
+
+  async load(r: RequestOf<"load">): Promise<LoadedModel> {
+    const id = ++this.last;
+    const profilePrefix = r.profiling ? `profile-${id}` : null;
+    const before = residentBytes().now;
+    const start = now();
+    const session = await guard("model-load-failed", "the runtime refuses the model", () =>
+      ort.InferenceSession.create(r.bytes, {
+        executionProviders: ["cpu"],
+        intraOpNumThreads: r.threads,
+        interOpNumThreads: 1,
+        graphOptimizationLevel: r.graphOptimizationLevel,
+        logSeverityLevel: this.verbose ? 2 : 3,
+        ...(profilePrefix && { enableProfiling: true, profileFilePrefix: join(this.folder, profilePrefix) }),
+      }),
+    );
+    const initMs = now() - start;
+    const after = residentBytes().now;
+    this.open.set(id, { session, profilePrefix });
+    return {
+      id,
+      initMs,
+      inputs: session.inputMetadata.map(describeValue),
+      outputs: session.outputMetadata.map(describeValue),
+      residentBytes: before === null || after === null ? null : { before, after },
+    };
+  }
+
+  async run(r: RequestOf<"run">): Promise<Record<string, WireTensor>> {
+    const outputs = await call(this.session(r.model), toTensors(r.feeds));
+    return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, toWire(name, t)]));
+  }
+
+  async measure(r: RequestOf<"measure">, signal: AbortSignal): Promise<Measurement[]> {
+    const tasks = r.models.map(({ id, feeds }) => {
+      const session = this.session(id);
+      const tensors = toTensors(feeds);
+      return () => call(session, tensors);
+    });
+    const samples = await sample(tasks, { ...r, now, clockMs: this.clockMs, signal });
+    const peakMemoryBytes = residentBytes().peak;
+    return samples.map((s, i) => ({ model: r.models[i].id, ...s, peakMemoryBytes }));
+  }
+
+  async profile(r: RequestOf<"profile">, signal: AbortSignal): Promise<NodeProfile> {
+    const entry = this.entry(r.model);
+    const { session, profilePrefix } = entry;
+    if (!profilePrefix)
+      throw new DeviceError("not-profiled", "this model was loaded without profiling, so it has no per-node times");
+    const tensors = toTensors(r.feeds);
+    for (let i = 0; i < r.warmup + r.calls; i++) {
+      signal.throwIfAborted();
+      await call(session, tensors);
+    }
+    session.endProfiling();
+    await this.unload(r.model, false);
+    const file = readdirSync(this.folder).find((name) => name.startsWith(`${profilePrefix}_`));
+    if (!file) throw new DeviceError("profile-missing", "the runtime wrote no profile");
+    const path = join(this.folder, file);
+    const text = readFileSync(path, "utf8");
+    rmSync(path, { force: true });
+    const profile = readTrace(text, r.calls, r.warmup);
+    const stray = profile.nodes.find((n) => n.provider !== PROVIDER);
+    if (stray) {
+      throw new DeviceError(
+        "provider-mismatch",
+        `node "${stray.name}" (${stray.opType}) ran on ${stray.provider}, not on ${PROVIDER}`,
+      );
+    }
+    return profile;
+  }
+
+  /** Frees the session; with `discard`, a profile that it was writing is thrown away. */
+  async unload(id: number, discard = true): Promise<void> {
+    const { session, profilePrefix } = this.entry(id);
+    this.open.delete(id);
+    if (profilePrefix && discard) session.endProfiling();
+    await session.release();
+    if (!profilePrefix || !discard) return;
+    for (const name of readdirSync(this.folder)) {
+      if (name.startsWith(`${profilePrefix}_`)) rmSync(join(this.folder, name), { force: true });
+    }
+  }
+
+  private entry(id: number) {
+    const entry = this.open.get(id);
+    if (!entry)
+      throw new DeviceError(
+        "model-unknown",
+        `the device has no loaded model number ${id}; it was unloaded or never loaded`,
+      );
+    return entry;
+  }
+
+  private session = (id: number): ort.InferenceSession => this.entry(id).session;
+}
+
+const call = (session: ort.InferenceSession, feeds: Record<string, ort.Tensor>) =>
+  guard("model-run-failed", "the runtime could not run the model", () => session.run(feeds));
+
+/** The runtime's own reason, on one line, in a DeviceError. */
+async function guard<T>(code: string, what: string, f: () => Promise<T>): Promise<T> {
+  try {
+    return await f();
+  } catch (cause) {
+    const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\s+/g, " ").trim();
+    throw new DeviceError(code, `${what}: ${reason}`, { cause });
+  }
+}
+
+function toTensors(feeds: Feeds): Record<string, ort.Tensor> {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, t]) => [name, new ort.Tensor(t.elemType, t.data, [...t.dims])]),
+  );
+}
+
+function toWire(name: string, t: ort.Tensor): WireTensor {
+  if (!storedAs(t.type, t.data)) {
+    throw new DeviceError("elem-type", `output "${name}" is of type ${t.type}, which a runner cannot hand on`);
+  }
+  return { elemType: t.type, dims: t.dims, data: t.data as WireTensor["data"] };
+}
+
+function describeValue(v: ort.InferenceSession.ValueMetadata): LoadedModel["inputs"][number] {
+  return v.isTensor ? { name: v.name, elemType: v.type, dims: v.shape } : { name: v.name, elemType: "other", dims: [] };
+}

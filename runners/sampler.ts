@@ -1,0 +1,151 @@
+/**
+ * The one timing loop, for a Node worker, a web page and an agent alike: it knows a clock and functions to call, no runtime.
+ * The loop is ours because tinybench runs its tasks one after another and comparisons need them interleaved round by round;
+ * whether a clock was fine enough for what it timed is judged by tinybench's criteria.
+ */
+import { uniformInt } from "pure-rand/distribution/uniformInt";
+import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
+import { classifyTimerSaturation, medianAbsoluteDeviation, type SortedSamples } from "tinybench";
+import { DeviceError } from "./errors.js";
+import type { Measurement } from "./runner.js";
+
+export interface SamplerOptions {
+  /** Milliseconds, monotonic. */
+  now: () => number;
+  /** Step of that clock in milliseconds; measured when absent. */
+  clockMs?: number;
+  warmup?: number;
+  minWarmupMs?: number;
+  minSamples?: number;
+  minTimeMs?: number;
+  maxTimeMs?: number;
+  callsBeforeSample?: number;
+  seed?: number;
+  signal?: AbortSignal;
+}
+
+/** What the loop finds out about one task; the runner adds the model's id and the memory. */
+export type Samples = Omit<Measurement, "model" | "peakMemoryBytes">;
+
+/** A sample shorter than this many clock steps is batched: the step then is at most 2 % of it. */
+const STEPS_PER_SAMPLE = 50;
+const MAX_CALLS_PER_SAMPLE = 4096;
+
+/**
+ * Times the tasks. Each is warmed up on its own; then come rounds in which every task gives one sample, in an order shuffled
+ * anew each round, so that sample r of one task and sample r of another saw the same moment of the machine (`pairedRatio`).
+ * At least one round is made, whatever the cap. Throws the signal's reason when aborted, between two calls.
+ * Conventions as in TensorFlow Lite's benchmark tool: at least 50 samples and one second by default.
+ */
+export async function sample(tasks: readonly (() => unknown)[], options: SamplerOptions): Promise<Samples[]> {
+  const {
+    now,
+    warmup = 10,
+    minWarmupMs = 200,
+    minSamples = 50,
+    minTimeMs = 1000,
+    maxTimeMs = 60_000,
+    seed = 0,
+    signal,
+  } = options;
+  const callsBeforeSample = options.callsBeforeSample ?? (tasks.length > 1 ? 1 : 0);
+  const clockMs = options.clockMs ?? clockStep(now);
+  const begin = now();
+
+  const timed = async (call: () => unknown, calls: number): Promise<number> => {
+    signal?.throwIfAborted();
+    const start = now();
+    for (let i = 0; i < calls; i++) await call();
+    return now() - start;
+  };
+
+  const states = [];
+  for (const [index, call] of tasks.entries()) {
+    // Warm-ups may use half of the time, evenly shared, so that a slow model still gets samples.
+    const until = begin + ((index + 1) * maxTimeMs) / (2 * tasks.length);
+    const warmStart = now();
+    const firstRunMs = await timed(call, 1);
+    let warmups = 1;
+    let laterMs = 0;
+    while ((warmups < warmup || now() - warmStart < minWarmupMs) && now() < until) {
+      laterMs += await timed(call, 1);
+      warmups++;
+    }
+    const expectedMs = warmups > 1 ? laterMs / (warmups - 1) : firstRunMs;
+    let callsPerSample = 1;
+    for (let batchMs = expectedMs; batchMs < STEPS_PER_SAMPLE * clockMs && callsPerSample < MAX_CALLS_PER_SAMPLE; ) {
+      callsPerSample *= 2;
+      batchMs = await timed(call, callsPerSample);
+      warmups += callsPerSample;
+    }
+    states.push({ call, firstRunMs, warmups, callsPerSample, samples: [] as number[] });
+  }
+
+  const random = xoroshiro128plus(seed);
+  const order = [...states];
+  const start = now();
+  let rounds = 0;
+  let stopped: Samples["stopped"] | undefined;
+  while (!stopped) {
+    for (let i = order.length - 1; i > 0; i--) {
+      const j = uniformInt(random, 0, i);
+      [order[i], order[j]] = [order[j], order[i]];
+    }
+    for (const s of order) {
+      if (callsBeforeSample > 0) await timed(s.call, callsBeforeSample);
+      s.samples.push((await timed(s.call, s.callsPerSample)) / s.callsPerSample);
+    }
+    rounds++;
+    if (rounds >= minSamples && now() - start >= minTimeMs) stopped = "enough";
+    else if (now() - begin >= maxTimeMs) stopped = "cap";
+  }
+
+  return states.map(({ firstRunMs, warmups, callsPerSample, samples }) => {
+    const samplesMs = Float64Array.from(samples);
+    return {
+      firstRunMs,
+      warmups,
+      samplesMs,
+      callsPerSample,
+      drift: drift(samplesMs),
+      saturation: saturation(samplesMs),
+      stopped,
+    };
+  });
+}
+
+/**
+ * Step of a clock in its own unit: the median of the jumps seen while reading it as fast as possible. For a clock finer than
+ * the time of one reading this is the time of one reading. Throws DeviceError for a clock that stands still.
+ */
+export function clockStep(now: () => number): number {
+  const jumps = new Float64Array(31);
+  for (let i = 0; i < jumps.length; i++) {
+    const start = now();
+    let next = now();
+    for (let reads = 0; next === start; next = now()) {
+      if (++reads > 50_000_000)
+        throw new DeviceError("clock-stopped", "the device's clock does not advance, so nothing can be timed with it");
+    }
+    jumps[i] = next - start;
+  }
+  return jumps.sort()[15];
+}
+
+function drift(samples: Float64Array): number {
+  const third = Math.floor(samples.length / 3);
+  if (third === 0) return 0;
+  const first = middle(samples.slice(0, third));
+  return first === 0 ? 0 : middle(samples.slice(-third)) / first - 1;
+}
+
+function middle(values: Float64Array): number {
+  values.sort();
+  const half = values.length >> 1;
+  return values.length % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+function saturation(samples: Float64Array): Samples["saturation"] {
+  const sorted = Array.from(samples).sort((a, b) => a - b) as unknown as SortedSamples;
+  return classifyTimerSaturation(sorted, medianAbsoluteDeviation(sorted)) ?? null;
+}
