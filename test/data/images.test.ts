@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { encode } from "fast-bmp";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loadDataset, type Preprocessing } from "../../toolkit/data/index.js";
@@ -134,6 +135,16 @@ describe("image folders", () => {
       [77, 77, 77],
       [128, 128, 128],
     ]);
+  });
+
+  test("BMP files are read like others", async () => {
+    const at = folder("bmp");
+    await mkdir(at);
+    const data = Uint8Array.from({ length: 48 }, (_, i) => i);
+    const bytes = encode({ width: 4, height: 4, channels: 3, components: 3, bitsPerPixel: 24, data });
+    for (const n of ["a", "b"]) await writeFile(join(at, `${n}.bmp`), bytes);
+    const b = await (await loadDataset(at, raw({ layout: "nhwc" }))).train.batch([0]);
+    expect([...b.data]).toEqual([...data]);
   });
 
   test("a file turned by EXIF is read upright", async () => {

@@ -1,4 +1,5 @@
 /** The only place that decodes and resamples images. sharp is loaded on first use, so that a device without it can still run models. */
+import { readFile } from "node:fs/promises";
 import type { Sharp } from "sharp";
 import type { Preprocessing } from "./dataset.js";
 import { DataError } from "./errors.js";
@@ -40,18 +41,36 @@ async function toRgb(image: Sharp): Promise<RawImage> {
   return { data: rgb, height: info.height, width: info.width };
 }
 
+/** BMP is the one common format that sharp's prebuilt libraries lack. */
+async function decodeBmp(path: string): Promise<RawImage> {
+  const { decode } = await import("fast-bmp");
+  const image = decode(await readFile(path));
+  const { width, height, channels } = image;
+  const pixels = image.data as Uint8Array;
+  if (image.bitsPerPixel < 8) throw new Error(`a BMP of ${image.bitsPerPixel} bit per pixel is not supported`);
+  const data = new Uint8Array(width * height * 3);
+  for (let i = 0; i < width * height; i++) {
+    for (let c = 0; c < 3; c++) data[3 * i + c] = pixels[i * channels + (channels < 3 ? 0 : c)];
+  }
+  return { data, height, width };
+}
+
+const isBmp = (path: string): boolean => /\.bmp$/i.test(path);
+
 /** Decodes a file as it is, without turning or scaling. Throws the decoder's own error. */
 export async function decodeRaw(path: string): Promise<RawImage> {
   const sharp = await sharpModule();
   return toRgb(sharp(path, { failOn: "error", limitInputPixels: false }));
 }
 
-/** Decodes a file, turns it upright by its EXIF tag and brings it to the model's size. */
+/**
+ * Decodes a file, turns it upright by its EXIF tag and brings it to the model's size. It is decoded at full size first:
+ * shrinking while decoding, as JPEG allows, would blend pixels differently from one format to another.
+ */
 export async function decodeFile(path: string, p: Preprocessing): Promise<Uint8Array> {
+  if (isBmp(path)) return resizeRaw(await decodeBmp(path), p);
   const sharp = await sharpModule();
-  // Read through a fixed-resolution decode: shrink-on-load would blend pixels differently from one format to another.
-  const upright = await toRgb(sharp(path, { failOn: "error" }).rotate());
-  return resizeRaw(upright, p);
+  return resizeRaw(await toRgb(sharp(path, { failOn: "error" }).autoOrient()), p);
 }
 
 /** Brings decoded pixels to the model's size: resize, then centre crop where `p.fit` is `crop`. */

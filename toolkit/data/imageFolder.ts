@@ -9,7 +9,7 @@ import { DataError } from "./errors.js";
 import { splitByName } from "./random.js";
 import { imageSplit, mapBounded } from "./split.js";
 
-/** Known image files. What the decoder cannot read among them (BMP, for one) is reported as skipped, never passed over in silence. */
+/** Known image files. What the decoder cannot read among them (HEIC, for one) is reported as skipped, never passed over in silence. */
 const extensions = new Set([
   ".jpg",
   ".jpeg",
