@@ -24,7 +24,7 @@ export interface ErrorData {
 
 /** The facts of any error, for sending. An error without a code becomes `fallbackCode`. */
 export function toErrorData(e: unknown, fallbackCode: string): ErrorData {
-  const error = e instanceof Error ? (e as Error & Partial<ErrorData>) : new Error(String(e));
+  const error: Error & Partial<ErrorData> = e instanceof Error ? e : new Error(String(e));
   const data: ErrorData = { code: typeof error.code === "string" ? error.code : fallbackCode, message: error.message };
   if (typeof error.where === "string") data.where = error.where;
   if (typeof error.hint === "string") data.hint = error.hint;

@@ -26,6 +26,10 @@ export const storedAs = (elemType: string, data: unknown): elemType is WireTenso
 
 const size = z.number().int().nonnegative();
 const count = z.number().int().positive();
+const elemType = z.custom<WireTensor["elemType"]>(
+  (e) => typeof e === "string" && e in storage,
+  "no element type that can travel",
+);
 const tensor = z
   .object({
     elemType: z.string(),
@@ -44,7 +48,7 @@ const level = z.enum(["disabled", "basic", "extended", "layout", "all"]);
 const requestSchema = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("load"),
-    bytes: z.instanceof(Uint8Array),
+    bytes: z.custom<Uint8Array>((b) => b instanceof Uint8Array, "the model is no byte array"),
     threads: count,
     graphOptimizationLevel: level,
     profiling: z.boolean(),
