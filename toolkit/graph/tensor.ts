@@ -33,11 +33,16 @@ export type TensorData =
   | BigUint64Array
   | string[];
 
-/** A dense constant in row-major order. `data.length` equals the product of `dims`. */
+/**
+ * A dense constant in row-major order. `data.length` equals the product of `dims`. Type `other` (4-bit and 8-bit float
+ * kinds, sparse constants) has empty data: such constants are carried from file to file and read by no pass.
+ */
 export interface Tensor {
   elemType: ElemType;
   dims: readonly number[];
   data: TensorData;
+  /** Whatever the file format carried beside it; opaque to everyone but `onnx/`. */
+  extras?: unknown;
 }
 
 const constructors = {
@@ -113,6 +118,7 @@ const scratch = new DataView(new ArrayBuffer(4));
 export function toNumbers(t: Tensor): Float64Array {
   const { data } = t;
   if (Array.isArray(data)) throw new ModelError("elem-type", "a string tensor cannot be read as numbers");
+  if (t.elemType === "other") throw new ModelError("elem-type", "a sparse constant, or one of a 4-bit or 8-bit float type, cannot be read as numbers");
   if (t.elemType === "float16") return Float64Array.from(data as Uint16Array, halfToNumber);
   if (t.elemType === "bfloat16") {
     return Float64Array.from(data as Uint16Array, (b) => {
