@@ -32,7 +32,7 @@ const elemType = z.custom<WireTensor["elemType"]>(
 );
 const tensor = z
   .object({
-    elemType: z.string(),
+    elemType,
     dims: z.array(size),
     data: z.custom<WireTensor["data"]>((d) => ArrayBuffer.isView(d)),
   })
