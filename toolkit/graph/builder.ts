@@ -2,7 +2,7 @@
  * Builds graphs in code: nets for the samples and tests, generated training graphs, quantised rewrites.
  * Emits nodes and names them; knows no operator's shape. Give it `typeOf` where the caller needs shapes of what it emits.
  */
-import { type Attribute, attr, type Dim, type Graph, type OpNode, type ValueType } from "./graph.js";
+import { type Attribute, attr, type Dim, type Graph, type OpNode, opsetOf, type ValueType } from "./graph.js";
 import { type ElemType, floats, ints, scalar, type Tensor } from "./tensor.js";
 
 /** A value's name. */
@@ -159,14 +159,28 @@ export class GraphBuilder {
     return this.emit("Concat", parts, { axis: attr.int(axis) }, o);
   }
 
-  /** ReduceSum (axes are an input since opset 13). */
+  /** ReduceSum; its axes are an input from opset 13 on. */
   reduceSum(a: Ref, axes: readonly number[], keepdims = true, o?: EmitOptions): Ref {
-    return this.emit("ReduceSum", [a, this.ints(axes)], { keepdims: attr.int(keepdims ? 1 : 0) }, o);
+    return this.reduce("ReduceSum", 13, a, axes, keepdims, o);
   }
 
-  /** ReduceMean in its opset <= 17 form, axes as an attribute. */
+  /** ReduceMean; its axes are an input from opset 18 on. */
   reduceMean(a: Ref, axes: readonly number[], keepdims = true, o?: EmitOptions): Ref {
-    return this.emit("ReduceMean", [a], { axes: attr.ints(axes), keepdims: attr.int(keepdims ? 1 : 0) }, o);
+    return this.reduce("ReduceMean", 18, a, axes, keepdims, o);
+  }
+
+  private reduce(
+    op: string,
+    axesAreInputSince: number,
+    a: Ref,
+    axes: readonly number[],
+    keepdims: boolean,
+    o?: EmitOptions,
+  ): Ref {
+    const flag = { keepdims: attr.int(keepdims ? 1 : 0) };
+    return opsetOf(this.graph) >= axesAreInputSince
+      ? this.emit(op, [a, this.ints(axes)], flag, o)
+      : this.emit(op, [a], { axes: attr.ints(axes), ...flag }, o);
   }
 
   /** Conv with explicit symmetric or asymmetric pads [top, left, bottom, right]. */

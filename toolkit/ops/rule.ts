@@ -45,6 +45,8 @@ export interface ChannelContext {
   unify(a: ChannelIds, b: ChannelIds): void;
   /** Sets (or unifies with what was set) the ids on an axis of an output or a parameter. */
   set(name: string, axis: number, ids: ChannelIds | null): void;
+  /** Whether two ids are known to live and die together. */
+  same(a: number, b: number): boolean;
   /** Ids of an axis that cannot be cut, where a rule needs ids all the same (one part of a Concat). */
   fixed(length: number, reason: string): ChannelIds;
   /**
@@ -153,6 +155,8 @@ export interface OpRule {
   linear?: LinearRule;
   /** For per-channel affine operators, from their constant parameters. */
   affine?(n: OpNode, constant: (name: string) => Tensor | undefined): ChannelAffine | undefined;
+  /** Input indices of running statistics that follow the data, for re-estimation after a cut. */
+  runningStatistics?: { mean: number; variance: number };
   /** The output is the plain sum of the inputs. */
   sums?: true;
   /** Multiply-accumulates for one call, from static dims of inputs and outputs. Default 0. */

@@ -1,0 +1,226 @@
+/**
+ * Repairs a cut net without labels or training: front to back, every linear node's weights are solved again so that,
+ * on the cut net's own inputs, it gives what the original gave (asymmetric least squares, He et al. 2017; docs/architecture.md,
+ * "Repair"). Where the node feeds a sum whose other side is already known, the target is the original's sum less that
+ * side, so that errors of a skip connection are taken up by the branch.
+ */
+import { GraphBuilder, type Ref } from "../graph/builder.js";
+import { cloneGraph, type Graph, type OpNode, opsetOf, producersOf, type Use, usesOf } from "../graph/graph.js";
+import type { Progress } from "../graph/progress.js";
+import { floats, type Tensor, toNumbers } from "../graph/tensor.js";
+import { ruleFor } from "../ops/index.js";
+import {
+  accumulate,
+  emptyCross,
+  emptyMoments,
+  type LinearNode,
+  linearNodes,
+  momentProbe,
+  sampledPositions,
+  thinning,
+} from "./gram.js";
+import { solve } from "./leastSquares.js";
+import { ForwardWalk, observe, type RunSettings } from "./walk.js";
+
+export interface RepairOptions extends RunSettings {
+  /** Positions sampled per image and map. Default 64. */
+  positions?: number;
+  /** Ridge towards the cut weights, relative to the inputs' mean energy. Default 1e-3. */
+  ridge?: number;
+  onProgress?: Progress;
+}
+
+/** Positions of the original that remain on an axis of a parameter; undefined where nothing was cut. */
+export type KeptOf = (name: string, axis: number) => Int32Array | undefined;
+
+/** What a linear node should give: `value` of the original, minus `other` of the cut net, undone by `affine`. */
+interface Target {
+  value: string;
+  other?: string;
+  /** The sum is of affine(y): y = (t - shift) / scale. Empty arrays where nothing stands between. */
+  scale?: Float64Array;
+  shift?: Float64Array;
+}
+
+/**
+ * Solves the weights of every linear node that a cut has reached.
+ *
+ * @param original the uncut net, shapes inferred
+ * @param cut the same nodes with narrower parameters
+ * @param keptOf which positions of the original's parameters the cut net has
+ * @param batches calibration images, preprocessed, one tensor per batch
+ */
+export async function reconstruct(
+  original: Graph,
+  cut: Graph,
+  keptOf: KeptOf,
+  batches: readonly Tensor[],
+  o: RepairOptions = {},
+): Promise<Graph> {
+  const before = new Map(linearNodes(original).map((n) => [n.node.name, n]));
+  const reached = linearNodes(cut).filter(reachedByCut(original, cut));
+  const targets = new Map(reached.map((n) => [n.node.name, targetOf(cut, n)]));
+  const rows = await originalRows(original, before, reached, targets, keptOf, batches, o);
+  const walk = new ForwardWalk(cut, batches, o);
+  let repaired = cut;
+  for (const [i, n] of reached.entries()) {
+    o.onProgress?.({ stage: "repairing weights", done: i, total: reached.length });
+    const moments = emptyMoments(n.columns);
+    const cross = emptyCross(n.outputs, n.columns);
+    const thin = thinning(n, o.positions ?? 64);
+    const target = targets.get(n.node.name)!;
+    await walk.advance(
+      n.index,
+      (g) => ({ ...momentProbe(g, n, thin, { value: shiftedTarget(g, n, target, thin), isMatrix: true }) }),
+      (seen, batch) => {
+        moments.count += sampledPositions(n, thin) * batches[batch].dims[0];
+        accumulate(moments.products, seen.products);
+        accumulate(moments.sums, seen.sums);
+        accumulate(cross.products, seen.crossProducts);
+        accumulate(cross.sums, seen.crossSums);
+      },
+      { [TARGET]: rows.get(n.node.name)! },
+    );
+    const w = repaired.initializers.get(n.weight)!;
+    const prior = n.rule.toMatrix(n.node, w);
+    const all = Int32Array.from({ length: n.columns }, (_, c) => c);
+    const solution = solve(moments, cross, all, prior, o.ridge ?? 1e-3, n.rule.bias >= 0);
+    repaired = withWeights(repaired, n, n.rule.fromMatrix(n.node, solution.weights, w.dims), solution.bias);
+    walk.continueWith(repaired);
+    rows.delete(n.node.name);
+  }
+  o.onProgress?.({ stage: "repairing weights", done: reached.length, total: reached.length });
+  return repaired;
+}
+
+const TARGET = "edgefit_target";
+
+/** Whether a node's input differs from the original's: something before it lost channels or will be solved again. */
+function reachedByCut(original: Graph, cut: Graph): (n: LinearNode) => boolean {
+  const changed = new Set<string>();
+  for (const node of cut.nodes) {
+    const own = node.inputs.some((name) => {
+      const now = cut.initializers.get(name);
+      const then = original.initializers.get(name);
+      return changed.has(name) || (now && then && now.dims.join() !== then.dims.join());
+    });
+    if (own) for (const out of node.outputs) changed.add(out);
+  }
+  return (n) =>
+    changed.has(n.node.inputs[n.rule.data]) ||
+    n.node.inputs.some((name, i) => i === n.rule.weight && inputsCut(n, name));
+  function inputsCut(n: LinearNode, weight: string): boolean {
+    const then = original.initializers.get(weight);
+    const axis = n.rule.inputAxis(n.node);
+    return then !== undefined && then.dims[axis] !== n.weightDims[axis];
+  }
+}
+
+/** The one reader of a value, if it has exactly one and is no output. */
+function onlyUse(g: Graph, uses: Map<string, Use[]>, value: string): Use | undefined {
+  const list = uses.get(value) ?? [];
+  return list.length === 1 && !g.outputs.some((v) => v.name === value) ? list[0] : undefined;
+}
+
+function targetOf(cut: Graph, n: LinearNode): Target {
+  const uses = usesOf(cut);
+  const producers = producersOf(cut);
+  const position = new Map(cut.nodes.map((node, i) => [node, i]));
+  const plain: Target = { value: n.node.outputs[0] };
+  const rule = (node: OpNode) => ruleFor(node, opsetOf(cut, node.domain));
+  let value = n.node.outputs[0];
+  let use = onlyUse(cut, uses, value);
+  const affine = use && rule(use.node)?.affine?.(use.node, (name) => cut.initializers.get(name));
+  if (use && affine) {
+    value = use.node.outputs[0];
+    use = onlyUse(cut, uses, value);
+  }
+  if (!use || !rule(use.node)?.sums || use.node.inputs.length !== 2) return plain;
+  const other = use.node.inputs[1 - use.index];
+  const producer = producers.get(other);
+  if (!producer || (position.get(producer) ?? Number.POSITIVE_INFINITY) >= n.index) return plain;
+  return { value: use.node.outputs[0], other, ...(affine ? { scale: affine.scale, shift: affine.shift } : {}) };
+}
+
+/** Emits the target of the cut net's node as a matrix, from the original's rows fed as TARGET. */
+function shiftedTarget(g: GraphBuilder, n: LinearNode, t: Target, thin: number): Ref {
+  let rows: Ref = TARGET;
+  if (t.other) rows = g.sub(rows, n.rule.outputs(n.node, g, t.other, n.outputDims, thin));
+  if (t.scale && t.shift) {
+    const largest = t.scale.reduce((m, s) => Math.max(m, Math.abs(s)), 0);
+    // A channel that the affine step all but switches off cannot be steered through it: leave its target at zero.
+    const inverse = t.scale.map((s) => (Math.abs(s) > 1e-4 * largest ? 1 / s : 0));
+    rows = g.mul(
+      g.sub(rows, g.const(Float32Array.from(t.shift), [n.outputs, 1])),
+      g.const(Float32Array.from(inverse), [n.outputs, 1]),
+    );
+  }
+  return rows;
+}
+
+/** The original's target rows, thinned, kept channels only; one matrix per node and batch. */
+async function originalRows(
+  original: Graph,
+  before: Map<string, LinearNode>,
+  reached: readonly LinearNode[],
+  targets: Map<string, Target>,
+  keptOf: KeptOf,
+  batches: readonly Tensor[],
+  o: RepairOptions,
+): Promise<Map<string, Tensor[]>> {
+  const rows = new Map<string, Tensor[]>(reached.map((n) => [n.node.name, []]));
+  const probe = (g: GraphBuilder): Record<string, Ref> => {
+    const refs: Record<string, Ref> = {};
+    for (const n of reached) {
+      const full = before.get(n.node.name)!;
+      const thin = thinning(full, o.positions ?? 64);
+      const matrix = full.rule.outputs(full.node, g, targets.get(n.node.name)!.value, full.outputDims, thin);
+      const kept = keptOf(full.weight, full.rule.outputAxis(full.node));
+      refs[n.node.name] = kept
+        ? g.emit("Gather", [matrix, g.ints([...kept])], { axis: { type: "int", value: 0 } })
+        : matrix;
+    }
+    return refs;
+  };
+  await observe(
+    original,
+    batches,
+    probe,
+    (seen) => {
+      for (const [name, list] of rows) list.push(seen[name]);
+    },
+    o,
+  );
+  return rows;
+}
+
+/** The graph with a node's weight replaced and `bias` in place of (or as) its bias. Initializers of other nodes are left alone. */
+export function withWeights(g: Graph, n: LinearNode, weight: Tensor, bias: Float64Array | undefined): Graph {
+  const out = cloneGraph(g);
+  const b = new GraphBuilder(out);
+  const node = out.nodes[n.index];
+  const inputs = [...node.inputs];
+  inputs[n.rule.weight] = owned(out, b, node, inputs[n.rule.weight], weight);
+  if (n.rule.bias >= 0 && bias) {
+    const value = floats(Float32Array.from(bias));
+    const old = inputs[n.rule.bias];
+    inputs[n.rule.bias] = old ? owned(out, b, node, old, value) : b.initializer(`${node.name}.bias`, value);
+  }
+  out.nodes[n.index] = { ...node, inputs };
+  return out;
+}
+
+/** Stores a parameter under its own name where this node is its only reader, else under a new one. */
+function owned(g: Graph, b: GraphBuilder, node: OpNode, name: string, value: Tensor): string {
+  const shared = g.nodes.some((other) => other !== node && other.inputs.includes(name));
+  if (shared) return b.initializer(name, value);
+  g.initializers.set(name, value);
+  return name;
+}
+
+/** A node's bias as numbers, if it has a constant one. */
+export function biasOf(g: Graph, n: LinearNode): Float64Array | undefined {
+  const name = n.rule.bias >= 0 ? n.node.inputs[n.rule.bias] : undefined;
+  const t = name ? g.initializers.get(name) : undefined;
+  return t && toNumbers(t);
+}
