@@ -94,7 +94,10 @@ export interface Measurement {
   saturation: Saturation | null;
   /** `enough`: the asked samples and time were reached. `cap`: `maxTimeMs` ended the job before that. */
   stopped: "enough" | "cap";
-  /** Resident memory of the runtime's process at its highest, in bytes; null where it cannot be read. */
+  /**
+   * Resident memory of the runtime's whole process at its highest since its first open model was loaded, in bytes; null where
+   * it cannot be read. What one model adds: `measureMemory`.
+   */
   peakMemoryBytes: number | null;
 }
 

@@ -1,5 +1,5 @@
 /** Resident memory of this process, from Linux's /proc where there is one. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 /** Resident now and at its highest, in bytes; `now` and `peak` are null where they cannot be read. */
 export function residentBytes(): { now: number | null; peak: number | null } {
@@ -7,6 +7,16 @@ export function residentBytes(): { now: number | null; peak: number | null } {
   if (status) return { now: field(status, "VmRSS"), peak: field(status, "VmHWM") };
   // maxRSS is in kilobytes on every platform of Node.
   return { now: process.memoryUsage.rss(), peak: process.resourceUsage().maxRSS * 1024 };
+}
+
+/** Lets the peak start anew from what is resident now, where the kernel offers that (proc(5), clear_refs). */
+export function resetPeak(): void {
+  if (process.platform !== "linux") return;
+  try {
+    writeFileSync("/proc/self/clear_refs", "5");
+  } catch {
+    // Kernels without page monitoring refuse; the peak then counts from the start of the process, an upper bound.
+  }
 }
 
 function readStatus(): string | null {

@@ -11,7 +11,7 @@ import { readTrace } from "../profileTrace.js";
 import { type RequestOf, storedAs } from "../protocol.js";
 import type { Feeds, LoadedModel, Measurement, NodeProfile, WireTensor } from "../runner.js";
 import { sample } from "../sampler.js";
-import { residentBytes } from "./memory.js";
+import { resetPeak, residentBytes } from "./memory.js";
 
 /** What every node must have run on; anything else is a silent fallback and refused. */
 export const PROVIDER = "CPUExecutionProvider";
@@ -34,6 +34,7 @@ export class Sessions {
   async load(r: RequestOf<"load">): Promise<LoadedModel> {
     const id = ++this.last;
     const profilePrefix = r.profiling ? `profile-${id}` : null;
+    if (this.open.size === 0) resetPeak();
     const before = residentBytes().now;
     const start = now();
     const session = await guard("model-load-failed", "the runtime refuses the model", () =>

@@ -1,0 +1,70 @@
+/** From the name that a user gives a device to a runner that reaches it. */
+import { type DeviceProfile, listProfiles, loadProfile } from "../device-profiles/index.js";
+import { DeviceError } from "./errors.js";
+import { machineFacts } from "./node/facts.js";
+import { type LocalOptions, openLocalRunner } from "./node/index.js";
+import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "./runner.js";
+
+const LEVELS: readonly string[] = ["disabled", "basic", "extended", "layout", "all"] satisfies GraphOptimizationLevel[];
+
+/**
+ * `local` is this machine's processor with one thread; `local:threads=2,level=extended` sets what differs. The id or path of a
+ * device profile opens the local runner with the profile's settings when this machine is such a device.
+ * Throws DeviceError for an unknown name (listing the choices), a wrong setting, or a profile of another device.
+ */
+export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> = {}): Promise<DeviceRunner> {
+  const [head, ...rest] = name.split(":");
+  if (head === "local") return openLocalRunner({ ...parseSettings(rest.join(":")), ...o });
+  const isPath = /[/\\]|\.json$/.test(name);
+  if (!isPath && !listProfiles().includes(name)) {
+    throw new DeviceError("device-unknown", `there is no device "${name}"`, {
+      hint: `choose local (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
+    });
+  }
+  const profile = loadProfile(name);
+  const difference = differsFrom(profile, await machineFacts());
+  if (difference) {
+    throw new DeviceError(
+      "device-not-local",
+      `device "${profile.id}" is not this machine (${difference}), and this version measures local devices only`,
+      {
+        hint: "run edgefit on the device itself, or use --device local",
+      },
+    );
+  }
+  const { threads, graphOptimizationLevel } = profile.runtime;
+  return openLocalRunner({ threads, graphOptimizationLevel, ...o });
+}
+
+/** Why this machine is not the profile's device, or null when it may be. */
+export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "hardware" | "os">): string | null {
+  if (profile.kind !== "node-cpu") return `it is reached through ${profile.kind}`;
+  for (const key of ["platform", "arch"] as const) {
+    const wanted = profile.os[key];
+    if (wanted !== null && wanted !== machine.os[key]) return `its ${key} is ${wanted}, here it is ${machine.os[key]}`;
+  }
+  const missing = profile.hardware.isa.find((isa) => !machine.hardware.isa.includes(isa));
+  if (missing) return `its processor has ${missing}, this one has not`;
+  const pattern = profile.match?.cpuPattern;
+  if (pattern !== undefined && !new RegExp(pattern, "i").test(machine.hardware.cpu)) {
+    return `its processor is ${profile.hardware.cpu ?? pattern}, here it is ${machine.hardware.cpu}`;
+  }
+  return null;
+}
+
+function parseSettings(text: string): LocalOptions {
+  const settings: LocalOptions = {};
+  for (const part of text.split(",").filter(Boolean)) {
+    const [key, value = ""] = part.split("=");
+    if (key === "threads" && /^[1-9]\d{0,3}$/.test(value)) settings.threads = Number(value);
+    else if (key === "level" && LEVELS.includes(value))
+      settings.graphOptimizationLevel = value as GraphOptimizationLevel;
+    else {
+      throw new DeviceError("device-setting", `"${part}" is no setting of the local device`, {
+        where: "--device",
+        hint: `use threads=N and level=${LEVELS.join("|")}, e.g. local:threads=2,level=extended`,
+      });
+    }
+  }
+  return settings;
+}
