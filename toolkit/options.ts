@@ -1,7 +1,7 @@
 /** What the stories (`fit`, `profile`, `inspect`, `validate`) are asked for. Types only; names equal those of the flags. */
 import type { DeviceRunner } from "../runners/runner.js";
 import type { Percentile } from "./budget.js";
-import type { Dataset } from "./data/dataset.js";
+import type { Dataset, PreprocessingFlags } from "./data/index.js";
 import type { Progress } from "./graph/progress.js";
 
 /** `local`, or a runner that the caller opened and will close. */
@@ -11,13 +11,7 @@ export type Device = "local" | (string & {}) | DeviceRunner;
 export interface PreprocessOptions {
   /** A Hugging-Face-style `preprocessor_config.json`. Default: that file beside the model, if there is one. */
   file?: string;
-  mean?: readonly number[];
-  std?: readonly number[];
-  /** Factor applied to 0..255 before mean and std, e.g. 1/255. */
-  scale?: number;
-  size?: { height: number; width: number };
-  order?: "rgb" | "bgr" | "gray";
-  layout?: "nchw" | "nhwc";
+  flags?: PreprocessingFlags;
 }
 
 /** What every long-running story takes. */
