@@ -64,16 +64,17 @@ export class WorkerChannel {
     this.listen(this.child.stdout);
     this.listen(this.child.stderr);
     this.child.on("message", (m: FromWorker) => this.receive(m));
-    this.ended = new Promise((resolve) => {
-      // `close` rather than `exit`: by then the last words have been read.
-      this.child.on("close", (code, signal) => {
-        this.finish(this.crash(code, signal));
-        resolve();
-      });
-      this.child.on("error", (cause) => {
-        this.finish(new DeviceError("runtime-process", `the runtime's process failed: ${cause.message}`, { cause }));
-        if (this.child.pid === undefined) resolve();
-      });
+    this.child.on("error", (cause) => {
+      this.finish(new DeviceError("runtime-process", `the runtime's process failed: ${cause.message}`, { cause }));
+    });
+    const exited = new Promise<void>((resolve) => {
+      this.child.on("exit", () => resolve());
+      if (this.child.pid === undefined) resolve(); // it never started, and `error` tells why
+    });
+    // Not the child's `close` event: it never comes once this side has disconnected.
+    this.ended = Promise.all([exited, ended(this.child.stdout), ended(this.child.stderr)]).then(() => {
+      this.finish(this.crash(this.child.exitCode, this.child.signalCode));
+      rmSync(this.folder, { recursive: true, force: true });
     });
   }
 
@@ -225,3 +226,10 @@ export class WorkerChannel {
     }
   }
 }
+
+/** Settles when the stream has given all it had. */
+const ended = (stream: NodeJS.ReadableStream | null): Promise<void> =>
+  new Promise((resolve) => {
+    if (stream) stream.once("close", resolve);
+    else resolve();
+  });
