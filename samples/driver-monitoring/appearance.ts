@@ -106,6 +106,8 @@ export interface CropPose {
 
 /** What the camera does; see camera.ts. Lengths are in pixels of the final 32x32 crop, levels in 0..255. */
 export interface CameraEffects {
+  /** A sensor without colour, as near-infrared cameras have. */
+  monochrome: boolean;
   gain: number;
   gamma: number;
   whiteBalance: Rgb;
@@ -331,6 +333,7 @@ function drawCamera(random: Random, infrared: boolean, skin: Rgb): CameraEffects
   const direction = random.between(0, 2 * Math.PI);
   const motion = loss < 0.13 ? 1 + 1.8 * strength : 0;
   return {
+    monochrome: infrared,
     gain,
     gamma: random.between(0.8, 1.25),
     whiteBalance: infrared ? [1, 1, 1] : [1 + warmth, 1 + tint, 1 - warmth],

@@ -109,8 +109,11 @@ function expose(pixels: Float32Array, size: number, e: CameraEffects): Float32Ar
   for (let p = 0; p < size * size; p++) {
     const [x, y] = [p % size, Math.floor(p / size)];
     const distance = ((x - middle) ** 2 + (y - middle) ** 2) / (2 * middle * middle);
+    const p3 = 3 * p;
+    const brightness = 0.299 * pixels[p3] + 0.587 * pixels[p3 + 1] + 0.114 * pixels[p3 + 2];
     const gain = e.gain * (1 - e.vignette * distance);
-    for (let c = 0; c < 3; c++) out[p * 3 + c] = 255 * (pixels[p * 3 + c] / 255) ** e.gamma * gain * e.whiteBalance[c];
+    for (let c = 0; c < 3; c++)
+      out[p3 + c] = 255 * ((e.monochrome ? brightness : pixels[p3 + c]) / 255) ** e.gamma * gain * e.whiteBalance[c];
   }
   return out;
 }
@@ -130,8 +133,10 @@ export function takePicture(clean: Float32Array, size: number, e: CameraEffects,
     for (let p = 0; p < size * size; p++) {
       // Three parts brightness noise to one part colour noise, as demosaicing leaves it.
       const common = random.normal() * e.noiseSigma;
-      for (let c = 0; c < 3; c++)
-        picture[p * 3 + c] += 0.85 * common + 0.4 * e.noiseSigma * (random.unit() * 3.4 - 1.7);
+      for (let c = 0; c < 3; c++) {
+        const colour = e.monochrome ? 0 : 0.4 * e.noiseSigma * random.between(-1.7, 1.7);
+        picture[p * 3 + c] += 0.85 * common + colour;
+      }
     }
   }
   if (e.sourcePixels < size) picture = enlarge(picture, size, e.sourcePixels);

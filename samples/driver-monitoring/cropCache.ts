@@ -20,6 +20,13 @@ function keyOf(eyes: readonly EyeAppearance[]): string {
   return createHash("sha256").update(content.join("\n")).digest("hex").slice(0, 24);
 }
 
+const unwritable = (folder: string, cause: unknown): DataError =>
+  new DataError("cache-unwritable", `rendered eyes cannot be kept: ${(cause as Error).message}`, {
+    where: folder,
+    hint: "name a folder that can be written by the option cacheDir or by XDG_CACHE_HOME",
+    cause,
+  });
+
 /**
  * Pixels of a block of eyes (see `renderEyes`), from the cache folder if they are there. New blocks are written under a
  * temporary name first. Throws DataError `cache-unwritable`.
@@ -30,17 +37,15 @@ export async function cachedCrops(eyes: readonly EyeAppearance[], folder: string
   if (known?.length === eyes.length * CROP_BYTES) return known;
   const crops = await renderEyes(eyes);
   const temporary = `${file}.${randomUUID()}.tmp`;
+  await mkdir(folder, { recursive: true }).catch((cause) => {
+    throw unwritable(folder, cause);
+  });
   try {
-    await mkdir(folder, { recursive: true });
     await writeFile(temporary, crops);
     await rename(temporary, file);
   } catch (cause) {
     await rm(temporary, { force: true });
-    throw new DataError("cache-unwritable", `rendered eyes cannot be kept: ${(cause as Error).message}`, {
-      where: folder,
-      hint: "name a folder that can be written by the option cacheDir or by XDG_CACHE_HOME",
-      cause,
-    });
+    throw unwritable(folder, cause);
   }
   return crops;
 }
