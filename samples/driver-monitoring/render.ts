@@ -1,6 +1,6 @@
 /**
  * Renders eye crops: appearances in, 32x32 RGB bytes out. Many eyes share one SVG sheet, because starting the rasteriser
- * costs more than drawing an eye. The result for an eye does not depend on its neighbours.
+ * costs more than drawing an eye. An eye's neighbours on the sheet change it by no more than the rasteriser's rounding.
  */
 import sharp from "sharp";
 import { CROP_SIDE, type EyeAppearance } from "./appearance.js";
@@ -106,7 +106,7 @@ async function renderOneSheet(eyes: readonly EyeAppearance[]): Promise<Uint8Arra
 /**
  * Renders the eyes as the camera sees them.
  *
- * @returns `eyes.length` x 32 x 32 x 3 bytes (RGB). The same appearances give the same bytes on the same sharp release.
+ * @returns `eyes.length` x 32 x 32 x 3 bytes (RGB). The same list gives the same bytes on the same sharp release.
  */
 export async function renderEyes(eyes: readonly EyeAppearance[]): Promise<Uint8Array> {
   const perSheet = SHEET_CELLS * SHEET_CELLS;
