@@ -60,13 +60,14 @@ export interface ChannelContext {
 
 /** After slicing: what an operator must rewrite in itself. Old lengths and kept positions are read per value and axis. */
 export interface SliceContext {
+  opset: number;
   /** Kept positions on an axis of a value, ascending; undefined when nothing was cut there. */
   kept(name: string, axis: number): Int32Array | undefined;
   /** Dims of a value before the cut; a dynamic batch reads as 1. */
   dimsBefore(name: string): readonly number[];
   dimsAfter(name: string): readonly number[];
   constant(name: string): Tensor | undefined;
-  /** Gives input `i` a constant of its own (an initializer shared with other nodes is left alone). */
+  /** Gives input `i` a constant of its own (an initializer shared with other nodes is left alone); an absent one is added. */
   setConstant(i: number, value: Tensor): void;
 }
 
@@ -91,8 +92,14 @@ export interface QuantizeRule {
   bias?: number;
   /** The operator only moves or compares values, so output and input share scale and zero point (MaxPool, Reshape, …). */
   passThrough?: boolean;
-  /** The operator disappears into its producer's output range (Relu, Clip after Conv). */
+  /** The operator disappears into its producer's output range (Relu, Clip after Conv). Needs `clamp`. */
   foldsIntoProducer?: boolean;
+  /** The interval that the operator clamps to; undefined when it is not known beforehand. */
+  clamp?(n: OpNode, constant: (name: string) => Tensor | undefined): readonly [number, number] | undefined;
+  /** The runtime's integer kernel can give a float result directly (Gemm, MatMul), so a float reader costs no extra node. */
+  floatOutput?: boolean;
+  /** Which calls have an integer kernel; absent: all. */
+  when?(n: OpNode): boolean;
   /** The output range is known beforehand (Softmax, Sigmoid: 0..1). */
   outputRange?: readonly [number, number];
 }

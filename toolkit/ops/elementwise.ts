@@ -1,0 +1,213 @@
+/** Operators that compute each output element from the input elements at the same (broadcast) place. */
+import { attrFloat, attrInt, type OpNode } from "../graph/graph.js";
+import { type ElemType, fromNumbers, type Tensor, toNumbers } from "../graph/tensor.js";
+import { isInteger, mapConstants, selectConstants } from "./arithmetic.js";
+import { broadcastDims, inputType } from "./dims.js";
+import { elemTypeAttribute } from "./elemTypes.js";
+import { sameIdsAsFirst, unifyAll } from "./links.js";
+import type { OpRule, ShapeContext } from "./rule.js";
+
+const sameTypeAsFirst: OpRule["shape"] = (n, c) => [inputType(n, c, 0)];
+
+/** One input, one output of the same type; channels pass. */
+const unary: OpRule = { shape: sameTypeAsFirst, channels: sameIdsAsFirst };
+
+/** `unary` that also works on constants. */
+const unaryOf = (f: (v: number) => number): OpRule => ({
+  ...unary,
+  evaluate: (_, [x]) => mapConstants([x], ([v]) => f(v)),
+});
+
+function broadcastShape(elemType?: ElemType, first = 0): OpRule["shape"] {
+  return (n, c) => {
+    const types = presentInputs(n).map((i) => inputType(n, c, i));
+    return [
+      {
+        elemType: elemType ?? inputType(n, c, first).elemType,
+        dims: broadcastDims(
+          n,
+          types.map((t) => t.dims),
+        ),
+      },
+    ];
+  };
+}
+
+const presentInputs = (n: OpNode): number[] => n.inputs.flatMap((name, i) => (name ? [i] : []));
+
+/** Any number of broadcast inputs. */
+const broadcast: OpRule = { shape: broadcastShape(), channels: unifyAll };
+
+/** Broadcasting arithmetic that also works on constants; `f` sees one value per input. */
+const arithmetic = (f: (v: readonly number[], elemType: ElemType) => number): OpRule => ({
+  ...broadcast,
+  evaluate: (_, inputs) => {
+    const t = inputs[0]?.elemType ?? "float32";
+    return mapConstants(inputs, (v) => f(v, t));
+  },
+});
+
+/** Broadcasting test, true or false. */
+const comparison = (f: (v: readonly number[]) => boolean): OpRule => ({
+  shape: broadcastShape("bool"),
+  channels: unifyAll,
+  evaluate: (_, inputs) => mapConstants(inputs, (v) => (f(v) ? 1 : 0), "bool"),
+});
+
+const sum = (v: readonly number[]): number => v.reduce((a, b) => a + b, 0);
+
+/** Clip limits, in whichever form the operator set has them; undefined when they are not constant. */
+export function clipLimits(n: OpNode, min: Tensor | undefined, max: Tensor | undefined): [number, number] | undefined {
+  if ((n.inputs[1] && !min) || (n.inputs[2] && !max)) return undefined;
+  const low = min ? toNumbers(min)[0] : attrFloat(n, "min", Number.NEGATIVE_INFINITY);
+  const high = max ? toNumbers(max)[0] : attrFloat(n, "max", Number.POSITIVE_INFINITY);
+  return [low, high];
+}
+
+const Clip: OpRule = {
+  ...unary,
+  evaluate: (n, [x, min, max]) => {
+    const limits = clipLimits(n, min, max);
+    return limits && mapConstants([x], ([v]) => Math.min(Math.max(v, limits[0]), limits[1]));
+  },
+};
+
+/** Identity at inference; the optional mask output tells which elements were kept. */
+const Dropout: OpRule = {
+  channels: sameIdsAsFirst,
+  shape: (n, c) => {
+    const x = inputType(n, c, 0);
+    return [x, { elemType: c.opset < 10 ? x.elemType : "bool", dims: x.dims }].slice(0, n.outputs.length);
+  },
+};
+
+const Identity: OpRule = {
+  ...unary,
+  movesElements: true,
+  evaluate: (_, [x]) => x && [x],
+};
+
+const Cast: OpRule = {
+  channels: sameIdsAsFirst,
+  shape: (n, c) => [{ elemType: elemTypeAttribute(n, "to", "float32"), dims: inputType(n, c, 0).dims }],
+  evaluate: (n, [x]) => {
+    const to = elemTypeAttribute(n, "to", "float32");
+    if (!x || Array.isArray(x.data) || to === "string" || to === "other") return undefined;
+    if (to === x.elemType) return [x];
+    const v = toNumbers(x);
+    // ONNX casts float to integer by truncation and anything to bool by "is not zero".
+    if (to === "bool")
+      return [
+        fromNumbers(
+          to,
+          v.map((e) => (e ? 1 : 0)),
+          x.dims,
+        ),
+      ];
+    return [fromNumbers(to, isInteger(to) ? v.map(Math.trunc) : v, x.dims)];
+  },
+};
+
+const CastLike: OpRule = {
+  channels: sameIdsAsFirst,
+  shape: (n, c) => [{ elemType: inputType(n, c, 1).elemType, dims: inputType(n, c, 0).dims }],
+};
+
+const Where: OpRule = {
+  shape: broadcastShape(undefined, 1),
+  channels: unifyAll,
+  evaluate: (_, [condition, a, b]) => condition && a && b && selectConstants(condition, a, b),
+};
+
+/** The slope is broadcast to the input only (unidirectional); [C,1,1] slopes are cut along with their channels. */
+const PRelu: OpRule = {
+  shape: sameTypeAsFirst,
+  channels: unifyAll,
+};
+
+const Div = arithmetic(([a, b], t) => (isInteger(t) ? Math.trunc(a / b) : a / b));
+
+const Mod: OpRule = {
+  ...broadcast,
+  // With fmod=0 (integers) the sign follows the divisor, with fmod=1 the dividend.
+  evaluate: (n, inputs) =>
+    mapConstants(inputs, ([a, b]) => (attrInt(n, "fmod", 0) ? a % b : a - b * Math.floor(a / b))),
+};
+
+/** Sum over broadcast inputs of differing rank (opset >= 8); equal shapes before. */
+const Sum = arithmetic((v) => sum(v));
+
+const boolUnary: OpRule = {
+  channels: sameIdsAsFirst,
+  shape: (n: OpNode, c: ShapeContext) => [{ elemType: "bool", dims: inputType(n, c, 0).dims }],
+};
+
+/** Keeps the lower or upper triangle of the last two axes; cutting either would move the diagonal. */
+const Trilu: OpRule = { shape: sameTypeAsFirst, frozenBecause: "a cut would move the diagonal" };
+
+const CumSum: OpRule = { shape: sameTypeAsFirst, frozenBecause: "every element depends on all earlier ones" };
+
+const hardSigmoid = (n: OpNode, v: number): number =>
+  Math.min(1, Math.max(0, attrFloat(n, "alpha", 0.2) * v + attrFloat(n, "beta", 0.5)));
+
+export const rules = {
+  Relu: unaryOf((v) => Math.max(v, 0)),
+  LeakyRelu: { ...unary },
+  ThresholdedRelu: { ...unary },
+  Elu: { ...unary },
+  Selu: { ...unary },
+  Celu: { ...unary },
+  Sigmoid: { ...unary },
+  HardSigmoid: { ...unary, evaluate: (n, [x]) => mapConstants([x], ([v]) => hardSigmoid(n, v)) },
+  HardSwish: { ...unary },
+  Mish: { ...unary },
+  Softplus: { ...unary },
+  Softsign: { ...unary },
+  Tanh: { ...unary },
+  Erf: { ...unary },
+  Gelu: { ...unary },
+  Exp: unaryOf(Math.exp),
+  Log: unaryOf(Math.log),
+  Sqrt: unaryOf(Math.sqrt),
+  Reciprocal: unaryOf((v) => 1 / v),
+  Abs: unaryOf(Math.abs),
+  Neg: unaryOf((v) => -v),
+  Sign: unaryOf(Math.sign),
+  Floor: unaryOf(Math.floor),
+  Ceil: unaryOf(Math.ceil),
+  Round: unaryOf((v) => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v))),
+  Sin: { ...unary },
+  Cos: { ...unary },
+  Tan: { ...unary },
+  Atan: { ...unary },
+  Clip,
+  Identity,
+  Dropout,
+  Cast,
+  CastLike,
+  PRelu,
+  Add: arithmetic(([a, b]) => a + b),
+  Sub: arithmetic(([a, b]) => a - b),
+  Mul: arithmetic(([a, b]) => a * b),
+  Div,
+  Mod,
+  Pow: arithmetic(([a, b]) => a ** b),
+  Min: arithmetic((v) => Math.min(...v)),
+  Max: arithmetic((v) => Math.max(...v)),
+  Sum,
+  Mean: arithmetic((v) => sum(v) / v.length),
+  Where,
+  Equal: comparison(([a, b]) => a === b),
+  Greater: comparison(([a, b]) => a > b),
+  GreaterOrEqual: comparison(([a, b]) => a >= b),
+  Less: comparison(([a, b]) => a < b),
+  LessOrEqual: comparison(([a, b]) => a <= b),
+  And: comparison(([a, b]) => a !== 0 && b !== 0),
+  Or: comparison(([a, b]) => a !== 0 || b !== 0),
+  Xor: comparison(([a, b]) => (a !== 0) !== (b !== 0)),
+  Not: { ...boolUnary, evaluate: (_, [x]) => mapConstants([x], ([v]) => (v ? 0 : 1), "bool") },
+  IsNaN: { ...boolUnary },
+  IsInf: { ...boolUnary },
+  Trilu,
+  CumSum,
+} satisfies Record<string, OpRule | OpRule[]>;

@@ -1,0 +1,251 @@
+/**
+ * The shape engine: walks the nodes once, asks each rule for its output types, and folds what is known without running
+ * the net. Names no operator.
+ */
+import { ModelError } from "../graph/errors.js";
+import { at, cloneGraph, type Dim, type Graph, type OpNode, opsetOf, type ValueType } from "../graph/graph.js";
+import { ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
+import { ruleFor } from "./index.js";
+import type { OpRule, ShapeContext } from "./rule.js";
+
+export interface InferOptions {
+  /** Shapes of graph inputs, by name; overrides what the file says. */
+  inputs?: Readonly<Record<string, readonly number[]>>;
+  /** Values of symbolic dimensions, by name: `--dim N=1`. */
+  dims?: Readonly<Record<string, number>>;
+  /** Types of the outputs of an operator without a rule. Default: ModelError. */
+  unknown?: (n: OpNode, inputs: (ValueType | undefined)[]) => ValueType[];
+}
+
+/** Constants larger than this many elements are not computed here. */
+const FOLD_LIMIT = 1 << 22;
+
+/** Symbolic dimensions inside a shape vector are carried as these numbers; no real length comes near them. */
+const SYMBOL_BASE = 2 ** 50;
+
+/** Symbolic dimensions as numbers and back, for operators that only move elements. */
+class Symbols {
+  private readonly names: Dim[] = [];
+
+  encode(d: Dim): number {
+    if (typeof d === "number") return d;
+    // Two unknown dimensions are never the same one.
+    const known = d === null ? -1 : this.names.indexOf(d);
+    return SYMBOL_BASE + (known >= 0 ? known : this.names.push(d) - 1);
+  }
+
+  decode(v: number): Dim {
+    return v >= SYMBOL_BASE && v - SYMBOL_BASE < this.names.length ? this.names[v - SYMBOL_BASE] : v;
+  }
+
+  has = (t: Tensor): boolean =>
+    t.elemType === "int64" && toNumberArray(t).some((v) => typeof this.decode(v) !== "number");
+}
+
+/**
+ * Fills `valueTypes` for every value and updates the types of graph outputs; computes shape arithmetic and other
+ * constants and turns them into initializers. Dynamic dimensions stay symbolic where the operators allow.
+ * Expects a tidy graph (initializers not listed as inputs). Linear in the number of nodes.
+ * Throws ModelError when shapes do not fit, for an operator without a rule (unless `o.unknown`), and when a dynamic
+ * dimension is needed as a number: the hint names the flag that gives it.
+ */
+export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
+  const out = cloneGraph(g);
+  out.inputs = g.inputs.map((v) => ({ ...v, type: givenType(v.name, v.type, o) }));
+  checkOptions(g, o);
+  const types = new Map<string, ValueType>(out.inputs.map((v) => [v.name, v.type]));
+  const constants = new Map<string, Tensor>(g.initializers);
+  for (const [name, t] of g.initializers) types.set(name, { elemType: t.elemType, dims: t.dims });
+  const symbols = new Symbols();
+  const partial = new Map<string, Tensor>();
+  const outputs = new Set(g.outputs.map((v) => v.name));
+  const nodes: OpNode[] = [];
+
+  for (const n of g.nodes) {
+    const opset = opsetOf(g, n.domain);
+    const rule = ruleFor(n, opset);
+    const found = rule
+      ? typesBy(rule, n, opset, { types, constants, partial, symbols, graph: out })
+      : typesByCaller(n, types, o);
+    n.outputs.forEach((y, i) => {
+      if (y && found[i]) types.set(y, refined(found[i], rule ? undefined : g.valueTypes.get(y)));
+    });
+    const values = rule && known(rule, n, opset, types, constants, partial, symbols);
+    const whole = values?.every((t) => !symbols.has(t)) && !n.outputs.some((y) => outputs.has(y));
+    n.outputs.forEach((y, i) => {
+      if (!values?.[i] || !y) return;
+      if (whole) constants.set(y, values[i]);
+      else partial.set(y, values[i]);
+    });
+    if (!whole) nodes.push(n);
+  }
+
+  out.nodes = nodes;
+  out.initializers = usedConstants(out, constants);
+  out.valueTypes = new Map();
+  for (const n of nodes) {
+    for (const y of n.outputs) {
+      const t = y && types.get(y);
+      if (t && !outputs.has(y)) out.valueTypes.set(y, t);
+    }
+  }
+  out.outputs = g.outputs.map((v) => ({ ...v, type: outputType(v.name, v.type, types.get(v.name)) }));
+  return out;
+}
+
+/** Computes constants where rules can, without touching dynamic dimensions: `inferShapes` under the name of its other effect. */
+export const foldConstants = (g: Graph, o: InferOptions = {}): Graph => inferShapes(g, o);
+
+interface Known {
+  types: Map<string, ValueType>;
+  constants: Map<string, Tensor>;
+  partial: Map<string, Tensor>;
+  symbols: Symbols;
+  graph: Graph;
+}
+
+function typesBy(rule: OpRule, n: OpNode, opset: number, k: Known): ValueType[] {
+  const c: ShapeContext = {
+    opset,
+    input: (i) => {
+      const name = n.inputs[i];
+      if (!name) return undefined;
+      const t = k.types.get(name);
+      if (!t) throw new ModelError("unknown-value", `${at(n)} reads "${name}", which nothing makes`, { where: at(n) });
+      return t;
+    },
+    constant: (i) => k.constants.get(n.inputs[i]),
+    shapeValue: (i) => {
+      const t = k.constants.get(n.inputs[i]) ?? k.partial.get(n.inputs[i]);
+      return t && toNumberArray(t).map((v) => k.symbols.decode(v));
+    },
+  };
+  try {
+    return rule.shape(n, c);
+  } catch (e) {
+    if (!(e instanceof ModelError) || e.code !== "dynamic-dimension") throw e;
+    throw new ModelError(e.code, e.message, { where: e.where, hint: dimensionHint(k.graph), cause: e });
+  }
+}
+
+function dimensionHint(g: Graph): string {
+  const names = new Set(g.inputs.flatMap((v) => (v.type.dims ?? []).filter((d) => typeof d === "string")));
+  if (names.size > 0) return `give the dynamic dimension a value: ${[...names].map((d) => `--dim ${d}=1`).join(" ")}`;
+  return `give the input a fixed shape, for example --input ${g.inputs[0]?.name ?? "NAME"}=1,3,224,224`;
+}
+
+function typesByCaller(n: OpNode, types: Map<string, ValueType>, o: InferOptions): ValueType[] {
+  const inputs = n.inputs.map((name) => (name ? types.get(name) : undefined));
+  if (o.unknown) return o.unknown(n, inputs);
+  throw new ModelError(
+    "unknown-operator",
+    `${at(n)}: edgefit has no rule for operator ${n.domain ? `${n.domain}.` : ""}${n.opType}`,
+    {
+      where: at(n),
+      hint: "its output shapes cannot be told without running it",
+    },
+  );
+}
+
+/** Where nothing better is known, what the file says. */
+const refined = (t: ValueType, declared: ValueType | undefined): ValueType => (t.dims || !declared ? t : declared);
+
+/** Values of the outputs, as far as they follow from constants and types; symbolic dimensions are encoded in them. */
+function known(
+  rule: OpRule,
+  n: OpNode,
+  opset: number,
+  types: Map<string, ValueType>,
+  constants: Map<string, Tensor>,
+  partial: Map<string, Tensor>,
+  symbols: Symbols,
+): Tensor[] | undefined {
+  const inputTypes = n.inputs.map((name) => (name ? types.get(name) : undefined));
+  const lengths = rule.fromTypes?.(n, inputTypes, opset);
+  if (lengths) {
+    return lengths.map((dims, i) =>
+      ints(
+        dims.map((d) => symbols.encode(d)),
+        types.get(n.outputs[i])?.dims?.length === 0 ? [] : undefined,
+      ),
+    );
+  }
+  if (!rule.evaluate) return undefined;
+  const symbolic = rule.movesElements === true;
+  const inputs = n.inputs.map((name) =>
+    name ? (constants.get(name) ?? (symbolic ? partial.get(name) : undefined)) : undefined,
+  );
+  if (n.inputs.some((name, i) => name !== "" && inputs[i] === undefined)) return undefined;
+  // Lists of axes and the like must be real numbers: only the first input (all, where alike) may hold symbols.
+  if (symbolic && inputs.some((t, i) => i > 0 && t && symbols.has(t) && t.elemType !== inputs[0]?.elemType))
+    return undefined;
+  for (const y of n.outputs) {
+    const dims = y ? types.get(y)?.dims : [];
+    if (!dims || dims.some((d) => typeof d !== "number") || sizeOf(dims as number[]) > FOLD_LIMIT) return undefined;
+  }
+  return rule.evaluate(n, inputs, opset);
+}
+
+function givenType(name: string, type: ValueType, o: InferOptions): ValueType {
+  const given = o.inputs?.[name];
+  if (given) {
+    if (type.dims && type.dims.length !== given.length) {
+      throw new ModelError(
+        "input-rank",
+        `input "${name}" has ${type.dims.length} axes, the given shape ${given.length}`,
+        { where: name },
+      );
+    }
+    type.dims?.forEach((d, k) => {
+      if (typeof d === "number" && d !== given[k]) {
+        throw new ModelError(
+          "input-shape",
+          `input "${name}" is ${d} long on axis ${k}, the given shape says ${given[k]}`,
+          { where: name },
+        );
+      }
+    });
+    return { ...type, dims: given };
+  }
+  return { ...type, dims: type.dims?.map((d) => (typeof d === "string" ? (o.dims?.[d] ?? d) : d)) };
+}
+
+function checkOptions(g: Graph, o: InferOptions): void {
+  const symbols = new Set(g.inputs.flatMap((v) => (v.type.dims ?? []).filter((d) => typeof d === "string")));
+  for (const name of Object.keys(o.dims ?? {})) {
+    if (!symbols.has(name)) {
+      const hint =
+        symbols.size > 0 ? `its dynamic dimensions are: ${[...symbols].join(", ")}` : "all its dimensions are fixed";
+      throw new ModelError("dimension-name", `the model has no dynamic dimension "${name}"`, {
+        where: `--dim ${name}`,
+        hint,
+      });
+    }
+  }
+  for (const name of Object.keys(o.inputs ?? {})) {
+    if (!g.inputs.some((v) => v.name === name)) {
+      throw new ModelError("input-name", `the model has no input "${name}"`, {
+        hint: `its inputs are: ${g.inputs.map((v) => v.name).join(", ")}`,
+      });
+    }
+  }
+}
+
+/** What inference found, with names of dynamic dimensions from the file where inference knows no better. */
+function outputType(name: string, declared: ValueType, found: ValueType | undefined): ValueType {
+  if (!found) throw new ModelError("unknown-value", `graph output "${name}" is made by nothing`, { where: name });
+  if (!found.dims) return { elemType: found.elemType, dims: declared.dims };
+  const dims = found.dims.map((d, k) =>
+    d === null && typeof declared.dims?.[k] !== "undefined" ? declared.dims[k] : d,
+  );
+  return { elemType: found.elemType, dims };
+}
+
+function usedConstants(g: Graph, constants: Map<string, Tensor>): Map<string, Tensor> {
+  const read = new Set<string>([
+    ...g.nodes.flatMap((n) => n.inputs),
+    ...g.outputs.map((v) => v.name),
+    ...g.inputs.map((v) => v.name),
+  ]);
+  return new Map([...constants].filter(([name]) => read.has(name)));
+}

@@ -1,0 +1,130 @@
+/** Matrix products. */
+import { ModelError } from "../graph/errors.js";
+import { at, attrInt, type Dim, type OpNode } from "../graph/graph.js";
+import { sizeOf } from "../graph/tensor.js";
+import { broadcastDims, inputDims, inputType } from "./dims.js";
+import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
+
+function checkInner(n: OpNode, a: Dim, b: Dim): void {
+  if (typeof a === "number" && typeof b === "number" && a !== b) {
+    throw new ModelError("channels-mismatch", `${at(n)}: the left factor has ${a} columns, the right one ${b} rows`, {
+      where: at(n),
+      hint: "the inner dimensions of a matrix product must agree",
+    });
+  }
+}
+
+/** Links the summed axis of both factors. Parameters are cut along; two activations are unified. */
+function linkInner(n: OpNode, c: ChannelContext, a: number, aAxis: number, b: number, bAxis: number): void {
+  const [left, right] = [n.inputs[a], n.inputs[b]];
+  for (const [i, axis, other, otherAxis] of [
+    [a, aAxis, right, bAxis],
+    [b, bAxis, left, aAxis],
+  ] as const) {
+    const ids = c.isParameter(n.inputs[i]) ? null : c.ids(n.inputs[i])[axis];
+    if (!ids) continue;
+    c.contract(i, axis, c.isParameter(other) ? { name: other, axis: otherAxis } : undefined);
+    if (c.isParameter(other)) c.set(other, otherAxis, ids);
+    else {
+      const partner = c.ids(other)[otherAxis];
+      if (partner) c.unify(ids, partner);
+      else c.freeze(ids, `${at(n)} multiplies it with "${other}", which cannot be cut`);
+    }
+  }
+}
+
+/** Ids of a result axis that comes from one factor alone: new channels of a parameter, or those of an activation. */
+function outerIds(c: ChannelContext, name: string, axis: number): ChannelIds | null {
+  if (!c.isParameter(name)) return c.ids(name)[axis];
+  const ids = c.fresh(c.dims(name)[axis]);
+  c.set(name, axis, ids);
+  return ids;
+}
+
+/** Gemm: alpha·A·B + beta·C, with optional transposes. Sources: ONNX Gemm-7, -9, -11, -13. */
+const Gemm: OpRule = {
+  shape: (n, c) => {
+    const { elemType } = inputType(n, c, 0);
+    const [a, b] = [inputDims(n, c, 0), inputDims(n, c, 1)];
+    const [ta, tb] = [attrInt(n, "transA", 0), attrInt(n, "transB", 0)];
+    checkInner(n, a[ta ? 0 : 1], b[tb ? 1 : 0]);
+    return [{ elemType, dims: [a[ta ? 1 : 0], b[tb ? 0 : 1]] }];
+  },
+  channels: (n, c) => {
+    const [a, b, bias] = n.inputs;
+    const [ta, tb] = [attrInt(n, "transA", 0), attrInt(n, "transB", 0)];
+    linkInner(n, c, 0, ta ? 0 : 1, 1, tb ? 1 : 0);
+    const rows = c.isParameter(a) ? null : c.ids(a)[ta ? 1 : 0];
+    const columns = outerIds(c, b, tb ? 0 : 1);
+    if (rows) c.set(n.outputs[0], 0, rows);
+    if (columns) c.set(n.outputs[0], 1, columns);
+    if (!bias) return;
+    const dims = c.dims(bias);
+    const last = dims.length - 1;
+    for (const [axis, ids] of [
+      [last, columns],
+      [last - 1, rows],
+    ] as const) {
+      if (!ids || axis < 0 || dims[axis] !== ids.length) continue;
+      if (c.isParameter(bias)) c.set(bias, axis, ids);
+      else if (c.ids(bias)[axis]) c.unify(ids, c.ids(bias)[axis] as ChannelIds);
+      else c.freeze(ids, `${at(n)} adds "${bias}", which cannot be cut`);
+    }
+  },
+  macs: (n, [a], [y]) => sizeOf(y) * a[attrInt(n, "transA", 0) ? 0 : 1],
+};
+
+/** MatMul with NumPy semantics: leading axes broadcast, vectors promoted. */
+const MatMul: OpRule = {
+  shape: (n, c) => {
+    const { elemType } = inputType(n, c, 0);
+    const [a, b] = [inputDims(n, c, 0), inputDims(n, c, 1)];
+    if (a.length === 0 || b.length === 0) {
+      throw new ModelError("shape-mismatch", `${at(n)}: a scalar has no matrix product`, { where: at(n) });
+    }
+    const [left, right] = [a.length === 1 ? [1, ...a] : a, b.length === 1 ? [...b, 1] : b];
+    checkInner(n, left[left.length - 1], right[right.length - 2]);
+    const batch = broadcastDims(n, [left.slice(0, -2), right.slice(0, -2)]) ?? [];
+    const rows = a.length === 1 ? [] : [left[left.length - 2]];
+    const columns = b.length === 1 ? [] : [right[right.length - 1]];
+    return [{ elemType, dims: [...batch, ...rows, ...columns] }];
+  },
+  channels: (n, c) => {
+    const [a, b] = n.inputs;
+    const [y] = n.outputs;
+    const [da, db] = [c.dims(a).length, c.dims(b).length];
+    const rank = c.dims(y).length;
+    linkInner(n, c, 0, da - 1, 1, Math.max(0, db - 2));
+    if (db > 1) {
+      const columns = outerIds(c, b, db - 1);
+      if (columns) c.set(y, rank - 1, columns);
+    }
+    if (da > 1) {
+      const rows = c.isParameter(a) ? outerIds(c, a, da - 2) : c.ids(a)[da - 2];
+      if (rows) c.set(y, rank - (db > 1 ? 2 : 1), rows);
+    }
+    // Leading axes select whole matrices; heads are cut together or not at all.
+    const lead = rank - (da > 1 ? 1 : 0) - (db > 1 ? 1 : 0);
+    for (let axis = 0; axis < lead; axis++) {
+      const live: ChannelIds[] = [];
+      let fixed = false;
+      for (const [name, d] of [
+        [a, da],
+        [b, db],
+      ] as const) {
+        const own = axis - (lead - (d - 2));
+        if (own < 0 || own >= d - 2 || c.dims(name)[own] !== c.dims(y)[axis]) continue;
+        const ids = c.isParameter(name) ? null : c.ids(name)[own];
+        if (ids) live.push(ids);
+        else fixed = true;
+      }
+      for (const ids of live.slice(1)) c.unify(live[0], ids);
+      if (live.length === 0) continue;
+      if (fixed) c.freeze(live[0], `${at(n)} pairs it with matrices that cannot be cut`);
+      c.set(y, axis, live[0]);
+    }
+  },
+  macs: (_, [a], [y]) => sizeOf(y) * (a[a.length - 1] ?? 1),
+};
+
+export const rules = { Gemm, MatMul } satisfies Record<string, OpRule | OpRule[]>;

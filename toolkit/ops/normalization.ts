@@ -1,0 +1,90 @@
+/** Normalisations: batch, instance, layer, group, local response. */
+import { attrInt, type OpNode, type ValueType } from "../graph/graph.js";
+import { axisOf, inputDims, inputType } from "./dims.js";
+import { freezeAxes, passAxes } from "./links.js";
+import type { ChannelContext, OpRule, ShapeContext } from "./rule.js";
+
+/** One parameter value per channel on axis 1, for every input after the first. */
+function perChannelParameters(n: OpNode, c: ChannelContext): void {
+  const ids = c.ids(n.inputs[0])[1];
+  passAxes(() => true, "")({ ...n, outputs: n.outputs.slice(0, 1) }, c);
+  if (!ids) return;
+  for (const name of n.inputs.slice(1)) {
+    if (!name) continue;
+    if (c.isParameter(name)) c.set(name, 0, ids);
+    else freezeAxes(n, c, n.inputs[0], (axis) => axis === 1, `scales it by "${name}", which is computed at run time`);
+  }
+}
+
+/** Outputs beyond the first are statistics per channel (training forms of old and new operator sets). */
+function batchNormShape(n: OpNode, c: ShapeContext): ValueType[] {
+  const x = inputType(n, c, 0);
+  const channels = x.dims?.[1] ?? null;
+  return n.outputs.map((_, i) => (i === 0 ? x : { elemType: x.elemType, dims: [channels] }));
+}
+
+/** y = scale·(x − mean)/sqrt(var + epsilon) + bias, per channel. Inference form. */
+const BatchNormalization: OpRule = {
+  shape: batchNormShape,
+  channels: perChannelParameters,
+};
+
+const InstanceNormalization: OpRule = {
+  shape: (n, c) => [inputType(n, c, 0)],
+  channels: perChannelParameters,
+};
+
+const LayerNormalization: OpRule = {
+  shape: (n, c) => {
+    const x = inputType(n, c, 0);
+    if (!x.dims) return n.outputs.map(() => ({ elemType: x.elemType }));
+    const axis = axisOf(n, attrInt(n, "axis", -1), x.dims.length);
+    const reduced = x.dims.map((d, k) => (k < axis ? d : 1));
+    return n.outputs.map((_, i) => (i === 0 ? x : { elemType: "float32" as const, dims: reduced }));
+  },
+  channels: (n, c) => {
+    const axis = axisOf(n, attrInt(n, "axis", -1), c.dims(n.inputs[0]).length);
+    passAxes((k) => k < axis, "normalises over it, so removing one channel changes the others")(
+      { ...n, outputs: n.outputs.slice(0, 1) },
+      c,
+    );
+  },
+};
+
+const GroupNormalization: OpRule = {
+  shape: (n, c) => [inputType(n, c, 0)],
+  channels: passAxes((k) => k === 0, "normalises over it, so removing one channel changes the others"),
+};
+
+const overChannels = passAxes((k) => k !== 1, "normalises over neighbouring channels");
+
+const LRN: OpRule = {
+  shape: (n, c) => [inputType(n, c, 0)],
+  channels: overChannels,
+};
+
+const LpNormalization: OpRule = {
+  shape: (n, c) => [inputType(n, c, 0)],
+  channels: (n, c) => {
+    const axis = axisOf(n, attrInt(n, "axis", -1), c.dims(n.inputs[0]).length);
+    passAxes((k) => k !== axis, "normalises over it, so removing one channel changes the others")(n, c);
+  },
+};
+
+const MeanVarianceNormalization: OpRule = {
+  shape: (n, c) => {
+    inputDims(n, c, 0);
+    return [inputType(n, c, 0)];
+  },
+  frozenBecause: "normalises over a set of axes",
+};
+
+export const rules = {
+  BatchNormalization,
+  InstanceNormalization,
+  LayerNormalization,
+  GroupNormalization,
+  LRN,
+  LpNormalization,
+  MeanVarianceNormalization,
+} satisfies Record<string, OpRule | OpRule[]>;

@@ -1,0 +1,124 @@
+/** Operators that reduce whole axes to one value, or to the place of one. */
+import { attrInt, type Dim, type OpNode } from "../graph/graph.js";
+import { fromNumbers, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
+import { axisOf, inputType, intsOf, unknownDimension } from "./dims.js";
+import { stridesOf } from "./layout.js";
+import { freezeAxes } from "./links.js";
+import type { ChannelContext, OpRule } from "./rule.js";
+
+/** Reduced axes, ascending: all when none are named, none with `noop_with_empty_axes`. Axes are an attribute or input 1. */
+export function reducedAxes(n: OpNode, rank: number, axes: Tensor | undefined): number[] {
+  if (n.inputs[1] && !axes) throw unknownDimension(n, "the list of axes");
+  const listed = intsOf(n, "axes", axes);
+  if (!listed || listed.length === 0) {
+    return attrInt(n, "noop_with_empty_axes", 0) ? [] : Array.from({ length: rank }, (_, k) => k);
+  }
+  return [...new Set(listed.map((a) => axisOf(n, a, rank)))].sort((a, b) => a - b);
+}
+
+const keepsDims = (n: OpNode): boolean => attrInt(n, "keepdims", 1) === 1;
+
+function reducedDims<D extends Dim>(n: OpNode, dims: readonly D[], axes: readonly number[]): (D | 1)[] {
+  const gone = new Set(axes);
+  return keepsDims(n) ? dims.map((d, k) => (gone.has(k) ? 1 : d)) : dims.filter((_, k) => !gone.has(k));
+}
+
+/** Axes that stay keep their ids; a reduced axis mixes its channels. */
+function reduceIds(n: OpNode, c: ChannelContext, axes: readonly number[], why: string): void {
+  const [x] = n.inputs;
+  const gone = new Set(axes);
+  freezeAxes(n, c, x, (axis) => gone.has(axis), why);
+  let to = 0;
+  c.ids(x).forEach((ids, axis) => {
+    if (!gone.has(axis)) c.set(n.outputs[0], to++, ids);
+    else if (keepsDims(n)) to++;
+  });
+}
+
+function fold(x: Tensor, axes: readonly number[], f: (values: number[]) => number): Float64Array {
+  const gone = new Set(axes);
+  const kept = x.dims.map((d, k) => (gone.has(k) ? 1 : d));
+  const steps = stridesOf(kept);
+  const bins: number[][] = Array.from({ length: sizeOf(kept) }, () => []);
+  const values = toNumbers(x);
+  const index = new Array<number>(x.dims.length).fill(0);
+  for (const v of values) {
+    let at = 0;
+    for (let k = 0; k < index.length; k++) if (!gone.has(k)) at += index[k] * steps[k];
+    bins[at].push(v);
+    for (let k = index.length - 1; k >= 0; k--) {
+      if (++index[k] < x.dims[k]) break;
+      index[k] = 0;
+    }
+  }
+  return Float64Array.from(bins, f);
+}
+
+/** A reduction; `f` sees the elements that fall together. */
+const reduction = (f: (values: number[]) => number): OpRule => ({
+  shape: (n, c) => {
+    const { elemType, dims } = inputType(n, c, 0);
+    if (!dims) return [{ elemType }];
+    return [{ elemType, dims: reducedDims(n, dims, reducedAxes(n, dims.length, c.constant(1))) }];
+  },
+  evaluate: (n, [x, axes]) => {
+    if (!x || (n.inputs[1] && !axes)) return undefined;
+    const list = reducedAxes(n, x.dims.length, axes);
+    return [fromNumbers(x.elemType, fold(x, list, f), reducedDims(n, x.dims, list))];
+  },
+  channels: (n, c) => {
+    const axes = reducedAxes(n, c.dims(n.inputs[0]).length, c.constant(n.inputs[1] ?? ""));
+    reduceIds(n, c, axes, "reduces over it");
+  },
+  macs: (_, [x]) => sizeOf(x),
+});
+
+const sum = (v: number[]): number => v.reduce((a, b) => a + b, 0);
+
+const argument: OpRule = {
+  shape: (n, c) => {
+    const { dims } = inputType(n, c, 0);
+    return [{ elemType: "int64", dims: dims && reducedDims(n, dims, [axisOf(n, attrInt(n, "axis", 0), dims.length)]) }];
+  },
+  channels: (n, c) =>
+    reduceIds(n, c, [axisOf(n, attrInt(n, "axis", 0), c.dims(n.inputs[0]).length)], "numbers its channels"),
+};
+
+/** The k largest or smallest along an axis, and their places. */
+const TopK: OpRule = {
+  shape: (n, c) => {
+    const { elemType, dims } = inputType(n, c, 0);
+    const input = c.constant(1);
+    const k = n.inputs[1] ? input && toNumbers(input)[0] : attrInt(n, "k", 0);
+    if (k === undefined) throw unknownDimension(n, "k");
+    const axis = dims && axisOf(n, attrInt(n, "axis", -1), dims.length);
+    const out = dims?.map((d, i) => (i === axis ? k : d));
+    return [
+      { elemType, dims: out },
+      { elemType: "int64", dims: out },
+    ];
+  },
+  channels: (n, c) => {
+    const axis = axisOf(n, attrInt(n, "axis", -1), c.dims(n.inputs[0]).length);
+    freezeAxes(n, c, n.inputs[0], (k) => k === axis, "ranks its channels");
+    c.ids(n.inputs[0]).forEach((ids, k) => {
+      if (k !== axis) for (const y of n.outputs) if (y) c.set(y, k, ids);
+    });
+  },
+};
+
+export const rules = {
+  ReduceSum: reduction(sum),
+  ReduceMean: reduction((v) => sum(v) / v.length),
+  ReduceMax: reduction((v) => v.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)),
+  ReduceMin: reduction((v) => v.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)),
+  ReduceProd: reduction((v) => v.reduce((a, b) => a * b, 1)),
+  ReduceL1: reduction((v) => sum(v.map(Math.abs))),
+  ReduceL2: reduction((v) => Math.sqrt(sum(v.map((e) => e * e)))),
+  ReduceSumSquare: reduction((v) => sum(v.map((e) => e * e))),
+  ReduceLogSum: reduction((v) => Math.log(sum(v))),
+  ReduceLogSumExp: reduction((v) => Math.log(sum(v.map(Math.exp)))),
+  ArgMax: { ...argument },
+  ArgMin: { ...argument },
+  TopK,
+} satisfies Record<string, OpRule | OpRule[]>;
