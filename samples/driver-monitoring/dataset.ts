@@ -3,8 +3,9 @@ import type { Batch, Dataset, Preprocessing, Split } from "../../toolkit/data/da
 import { DataError } from "../../toolkit/data/errors.js";
 import { itemDims, writePixels } from "../../toolkit/data/pixels.js";
 import { type Progress, throwIfAborted } from "../../toolkit/graph/progress.js";
-import { CROP_SIDE, drawAppearance, type EyeAppearance, eyeState } from "./appearance.js";
+import { CROP_SIDE, type EyeAppearance, eyeState } from "./appearance.js";
 import { cachedCrops, defaultCropCache } from "./cropCache.js";
+import { drawAppearance } from "./population.js";
 import { CROP_BYTES } from "./render.js";
 
 /** Class names by label. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { drawAppearance, type EyeAppearance, eyeState } from "../../samples/driver-monitoring/appearance.js";
+import { type EyeAppearance, eyeState } from "../../samples/driver-monitoring/appearance.js";
+import { drawAppearance } from "../../samples/driver-monitoring/population.js";
 import { CROP_BYTES, renderEyes, renderSheet } from "../../samples/driver-monitoring/render.js";
 
 /** A plain eye seen straight on whose eyeball, and nothing else, is green (white and iris) or blue (pupil). */
