@@ -35,8 +35,10 @@ export async function readModelFile(path: string): Promise<Graph> {
 export async function writeModelFile(path: string, g: Graph): Promise<void> {
   const bytes = writeModel(g);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${randomBytes(4).toString("hex")}.tmp`);
+  let created = false;
   try {
     const file = await open(temporary, "wx");
+    created = true;
     try {
       await file.writeFile(bytes);
       await file.sync();
@@ -45,7 +47,7 @@ export async function writeModelFile(path: string, g: Graph): Promise<void> {
     }
     await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true });
+    if (created) await rm(temporary, { force: true });
     throw new ModelError("file", `the model file ${reason(cause)}`, {
       where: path,
       hint: "choose a folder that exists and can be written",
