@@ -86,19 +86,22 @@ export function moveIdList(
   prefer?: number,
 ): void {
   const taken = new Map<number, ChannelIds>();
-  axes.forEach((ids, axis) => {
-    if (!ids) return;
+  for (const [axis, ids] of axes.entries()) {
+    if (!ids) continue;
     const inner = sizeOf(dims.slice(axis + 1));
     const data = new Int32Array(sizeOf(dims));
     for (let i = 0; i < data.length; i++) data[i] = ids[Math.floor(i / inner) % dims[axis]];
     const moved = move({ elemType: "int32", dims, data }, m, -1).data as Int32Array;
     const target = targetAxis(c, moved, m.dims, prefer);
-    if (target === undefined) return void c.freeze(ids, `${at(n)} leaves no axis on which it could be cut`);
+    if (target === undefined) {
+      c.freeze(ids, `${at(n)} leaves no axis on which it could be cut`);
+      continue;
+    }
     const other = taken.get(target);
     if (other || moved.includes(-1)) {
       c.freeze(ids, `${at(n)} mixes it with other elements on one axis`);
       if (other) c.freeze(other, `${at(n)} mixes it with other elements on one axis`);
-      return;
+      continue;
     }
     const length = m.dims[target];
     const step = sizeOf(m.dims.slice(target + 1));
@@ -108,7 +111,7 @@ export function moveIdList(
     c.unify(row, moved);
     taken.set(target, first);
     set(target, first);
-  });
+  }
 }
 
 /** The output axis that keeps the ids: the one along which they vary, or the chosen one of several. */

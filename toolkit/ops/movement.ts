@@ -187,15 +187,11 @@ function slicesOf(n: OpNode, rank: number, constant: (i: number) => Tensor | und
 /** Positions that a range selects on an axis of `length`. */
 function positions(r: Range, length: number): Int32Array {
   const clamp = (v: number, low: number, high: number) => Math.min(Math.max(v < 0 ? v + length : v, low), high);
-  const out: number[] = [];
-  if (r.step > 0) {
-    const end = clamp(r.end, 0, length);
-    for (let p = clamp(r.start, 0, length); p < end; p += r.step) out.push(p);
-  } else {
-    const end = clamp(r.end, -1, length - 1);
-    for (let p = clamp(r.start, 0, length - 1); p > end; p += r.step) out.push(p);
-  }
-  return Int32Array.from(out);
+  const forward = r.step > 0;
+  const start = clamp(r.start, 0, forward ? length : length - 1);
+  const end = forward ? clamp(r.end, 0, length) : clamp(r.end, -1, length - 1);
+  const count = Math.max(0, Math.ceil((end - start) / r.step));
+  return Int32Array.from({ length: count }, (_, i) => start + i * r.step);
 }
 
 const Slice: OpRule = {
@@ -225,17 +221,19 @@ const Slice: OpRule = {
     const dims = c.dims(x);
     const ranges = slicesOf(n, dims.length, (i) => c.constant(n.inputs[i]));
     if (!ranges) return frozenAtRunTime(n, c);
-    c.ids(x).forEach((ids, axis) => {
-      if (!ids) return;
+    for (const [axis, ids] of c.ids(x).entries()) {
       const r = ranges.find((e) => e.axis === axis);
-      if (!r) return c.set(n.outputs[0], axis, ids);
+      if (!ids || !r) {
+        c.set(n.outputs[0], axis, ids);
+        continue;
+      }
       if (r.step !== 1) c.freeze(ids, `${at(n)} takes every ${r.step}th of it`);
       c.set(
         n.outputs[0],
         axis,
         Int32Array.from(positions(r, dims[axis]), (p) => ids[p]),
       );
-    });
+    }
   },
   resize: (n, c) => {
     const [x] = n.inputs;
@@ -310,16 +308,17 @@ const Gather: OpRule = {
       return c.set(y, last + shift, out);
     }
     const indices = c.constant(index);
-    c.ids(x).forEach((ids, k) => {
-      if (!ids) return;
-      if (k !== axis) return c.set(y, k < axis ? k : k + shift, ids);
-      if (!indices || indices.dims.length !== 1) return c.freeze(ids, `${at(n)} picks from it by index`);
-      c.set(
-        y,
-        axis,
-        Int32Array.from(toNumbers(indices), (i) => ids[i < 0 ? i + ids.length : i]),
-      );
-    });
+    for (const [k, ids] of c.ids(x).entries()) {
+      if (!ids) continue;
+      if (k !== axis) c.set(y, k < axis ? k : k + shift, ids);
+      else if (indices?.dims.length !== 1) c.freeze(ids, `${at(n)} picks from it by index`);
+      else
+        c.set(
+          y,
+          axis,
+          Int32Array.from(toNumbers(indices), (i) => ids[i < 0 ? i + ids.length : i]),
+        );
+    }
   },
   resize: (n, c) => {
     const [x, index] = n.inputs;
@@ -405,20 +404,21 @@ const Pad: OpRule = {
     const [x] = n.inputs;
     const pads = padsOf(n, c.dims(x).length, (i) => c.constant(n.inputs[i]));
     if (!pads) return frozenAtRunTime(n, c);
-    c.ids(x).forEach((ids, axis) => {
-      if (!ids) return;
+    for (const [axis, ids] of c.ids(x).entries()) {
       const [begin, end] = [pads[0][axis], pads[1][axis]];
-      if (begin === 0 && end === 0) return c.set(n.outputs[0], axis, ids);
-      if (begin < 0 || end < 0 || attrString(n, "mode", "constant") !== "constant") {
-        return c.freeze(
+      if (!ids || (begin === 0 && end === 0)) {
+        c.set(n.outputs[0], axis, ids);
+      } else if (begin < 0 || end < 0 || attrString(n, "mode", "constant") !== "constant") {
+        c.freeze(
           ids,
           `${at(n)} pads it with ${begin < 0 || end < 0 ? "negative amounts" : "copies of its own elements"}`,
         );
+      } else {
+        // Constant channels may go like any other, together with what they are added to.
+        const added = c.fresh(begin + end);
+        c.set(n.outputs[0], axis, Int32Array.from([...added.slice(0, begin), ...ids, ...added.slice(begin)]));
       }
-      // Constant channels may go like any other, together with what they are added to.
-      const added = c.fresh(begin + end);
-      c.set(n.outputs[0], axis, Int32Array.from([...added.slice(0, begin), ...ids, ...added.slice(begin)]));
-    });
+    }
   },
   resize: (n, c) => {
     const [x] = n.inputs;

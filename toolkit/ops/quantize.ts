@@ -9,7 +9,10 @@ import type { ChannelContext, OpRule } from "./rule.js";
 function quantIds(n: OpNode, c: ChannelContext): void {
   const [x, ...parameters] = n.inputs;
   const scale = c.dims(n.inputs[1]);
-  if (scale.length > 1) return passAxes(() => false, "quantises it in blocks")(n, c);
+  if (scale.length > 1) {
+    passAxes(() => false, "quantises it in blocks")(n, c);
+    return;
+  }
   const axis = scale.length === 1 && scale[0] > 1 ? axisOf(n, attrInt(n, "axis", 1), c.dims(x).length) : undefined;
   const ids = axis === undefined ? null : c.ids(x)[axis];
   if (ids && parameters.some((p) => p && !c.isParameter(p)))

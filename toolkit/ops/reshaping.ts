@@ -45,6 +45,10 @@ export function reshapeIds(n: OpNode, c: ChannelContext): void {
   const [y] = n.outputs;
   const [from, to] = [c.dims(x), c.dims(y)];
   const ids = c.ids(x);
+  if (sizeOf(from) !== sizeOf(to)) {
+    passAxes(() => false, "merges it with a dynamic dimension (give it a value)")({ ...n, outputs: [] }, c);
+    return;
+  }
   for (let i = 0, j = 0; i < from.length; ) {
     const [i0, j0] = [i, j];
     let [a, b] = [from[i++], j < to.length ? to[j++] : 1];
