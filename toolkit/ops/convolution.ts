@@ -3,6 +3,7 @@ import { ModelError } from "../graph/errors.js";
 import { at, attr, attrInt, attrInts, attrString, type Dim, type OpNode, withAttributes } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { inputDims, inputType, mapDim, staticDims } from "./dims.js";
+import { convLinear } from "./linearForm.js";
 import { freezeAxes } from "./links.js";
 import type { ChannelContext, ChannelIds, OpRule, ShapeContext, SliceContext } from "./rule.js";
 import { windowOf, windowOutput } from "./window.js";
@@ -94,6 +95,7 @@ export const Conv: OpRule = {
   shape: convShape,
   channels: convChannels(false),
   resize: resizeGroups,
+  linear: convLinear,
   macs: (_, [, w], [y]) => sizeOf(y) * sizeOf(w.slice(1)),
 };
 

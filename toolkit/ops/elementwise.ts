@@ -186,7 +186,7 @@ export const rules = {
   Cast,
   CastLike,
   PRelu,
-  Add: arithmetic(([a, b]) => a + b),
+  Add: { ...arithmetic(([a, b]) => a + b), sums: true },
   Sub: arithmetic(([a, b]) => a - b),
   Mul: arithmetic(([a, b]) => a * b),
   Div,

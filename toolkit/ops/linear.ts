@@ -3,6 +3,7 @@ import { ModelError } from "../graph/errors.js";
 import { at, attrInt, type Dim, type OpNode } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { broadcastDims, inputDims, inputType } from "./dims.js";
+import { gemmLinear, matMulLinear } from "./linearForm.js";
 import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
 
 function checkInner(n: OpNode, a: Dim, b: Dim): void {
@@ -71,6 +72,7 @@ const Gemm: OpRule = {
       else c.freeze(ids, `${at(n)} adds "${bias}", which cannot be cut`);
     }
   },
+  linear: gemmLinear,
   macs: (n, [a], [y]) => sizeOf(y) * a[attrInt(n, "transA", 0) ? 0 : 1],
 };
 
@@ -124,6 +126,7 @@ const MatMul: OpRule = {
       c.set(y, axis, live[0]);
     }
   },
+  linear: matMulLinear,
   macs: (_, [a], [y]) => sizeOf(y) * (a[a.length - 1] ?? 1),
 };
 

@@ -1,8 +1,9 @@
 /** Normalisations: batch, instance, layer, group, local response. */
-import { attrInt, type OpNode, type ValueType } from "../graph/graph.js";
+import { attrFloat, attrInt, type OpNode, type ValueType } from "../graph/graph.js";
+import { type Tensor, toNumbers } from "../graph/tensor.js";
 import { axisOf, inputDims, inputType } from "./dims.js";
 import { freezeAxes, passAxes } from "./links.js";
-import type { ChannelContext, OpRule, ShapeContext } from "./rule.js";
+import type { ChannelAffine, ChannelContext, OpRule, ShapeContext } from "./rule.js";
 
 /** One parameter value per channel on axis 1, for every input after the first. */
 function perChannelParameters(n: OpNode, c: ChannelContext): void {
@@ -23,10 +24,23 @@ function batchNormShape(n: OpNode, c: ShapeContext): ValueType[] {
   return n.outputs.map((_, i) => (i === 0 ? x : { elemType: x.elemType, dims: [channels] }));
 }
 
+/** Scale and shift of a batch norm in inference form with constant parameters, in float64. */
+export function batchNormAffine(n: OpNode, constant: (name: string) => Tensor | undefined): ChannelAffine | undefined {
+  if (attrInt(n, "training_mode", 0) !== 0 || n.outputs.slice(1).some((o) => o !== "")) return undefined;
+  const parameters = n.inputs.slice(1, 5).map(constant);
+  if (parameters.length < 4 || parameters.some((t) => t === undefined)) return undefined;
+  const [gamma, beta, mean, variance] = parameters.map((t) => toNumbers(t!));
+  const epsilon = attrFloat(n, "epsilon", 1e-5);
+  const scale = gamma.map((v, c) => v / Math.sqrt(variance[c] + epsilon));
+  return { scale, shift: beta.map((v, c) => v - mean[c] * scale[c]) };
+}
+
 /** y = scale·(x − mean)/sqrt(var + epsilon) + bias, per channel. Inference form. */
 const BatchNormalization: OpRule = {
   shape: batchNormShape,
   channels: perChannelParameters,
+  affine: batchNormAffine,
+  runningStatistics: { mean: 3, variance: 4 },
 };
 
 const InstanceNormalization: OpRule = {
