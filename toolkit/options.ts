@@ -19,6 +19,8 @@ export interface CommonOptions {
   onProgress?: Progress;
   /** One sentence per condition that spoils a number or narrows a promise; also listed in the result. */
   onWarning?: (warning: string) => void;
+  /** Receives the lines that the runtime itself writes, warnings included. Default: they are dropped. */
+  onLog?: (line: string) => void;
   /** Aborting rejects with the signal's reason, ends the workers and leaves no half-written file. */
   signal?: AbortSignal;
 }

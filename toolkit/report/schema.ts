@@ -169,7 +169,7 @@ export type LayerChange = z.infer<typeof layerSchema>;
 export type GroupChange = z.infer<typeof groupSchema>;
 export type FitReport = z.infer<typeof fitReportSchema>;
 
-/** JSON Schema (draft 2020-12) of `report.json`, the text of `docs/report.schema.json`. */
+/** JSON Schema (draft 2020-12) of `report.json`, the text of `docs/report.schema.json`. Later versions may add fields. */
 export function reportJsonSchema(): Record<string, unknown> {
-  return { ...z.toJSONSchema(fitReportSchema), title: "edgefit report" };
+  return { ...z.toJSONSchema(fitReportSchema, { io: "input" }), title: "edgefit report" };
 }

@@ -65,10 +65,10 @@ async function inFolder(
 async function replaceAll(folder: string, temporary: string, files: readonly OutputFile[]): Promise<void> {
   const undo: (() => Promise<void>)[] = [];
   try {
-    for (const { name } of files) {
+    for (const [i, { name }] of files.entries()) {
       const target = join(folder, name);
       if (await exists(target)) {
-        const saved = join(temporary, `previous-${name}`);
+        const saved = join(temporary, `previous-${i}`);
         await rename(target, saved);
         undo.push(() => rename(saved, target));
       }

@@ -1,0 +1,16 @@
+/** Reports: their shape, the page, and how they reach a folder. */
+export * from "./format.js";
+export { headline, renderHtml } from "./html.js";
+export {
+  type Agreement,
+  type Candidate,
+  type FitReport,
+  fitReportSchema,
+  type GroupChange,
+  type LatencyStatistics,
+  type LayerChange,
+  type ModelFigures,
+  modelFiguresSchema,
+  reportJsonSchema,
+} from "./schema.js";
+export { checkOutputFolder, type OutputFile, writeFitOutput } from "./write.js";
