@@ -1,8 +1,9 @@
 /** The matrix view of convolutions and dense layers that reconstruction and second-order importance work on. */
 import type { GraphBuilder, Ref } from "../graph/builder.js";
-import { attr, attrInt, attrInts, type OpNode } from "../graph/graph.js";
+import { attr, attrInt, type OpNode } from "../graph/graph.js";
 import { floats, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
 import type { LinearRule } from "./rule.js";
+import { explicitPads, windowOf } from "./window.js";
 
 /** Every `thin`-th element of axes 2.. of an [N, C, ...] value, from `thin >> 1` on. */
 function thinned(g: GraphBuilder, x: Ref, spatial: number, thin: number): Ref {
@@ -18,30 +19,6 @@ function channelsByPositions(g: GraphBuilder, x: Ref, channels: number, rank: nu
   return g.reshape(g.transpose(x, perm), [channels, -1]);
 }
 
-const convStrides = (n: OpNode, spatial: number): readonly number[] =>
-  attrInts(n, "strides") ?? new Array(spatial).fill(1);
-
-/** Explicit pads [begin..., end...] of a convolution, resolving `auto_pad` (ONNX operator specification, Conv). */
-function convPads(n: OpNode, xDims: readonly number[], kernel: readonly number[]): number[] {
-  const spatial = kernel.length;
-  const explicit = attrInts(n, "pads");
-  const auto = n.attributes.auto_pad?.type === "string" ? n.attributes.auto_pad.value : "NOTSET";
-  if (auto === "NOTSET") return explicit ? [...explicit] : new Array(2 * spatial).fill(0);
-  if (auto === "VALID") return new Array(2 * spatial).fill(0);
-  const strides = convStrides(n, spatial);
-  const dilations = attrInts(n, "dilations") ?? new Array(spatial).fill(1);
-  const begin: number[] = [];
-  const end: number[] = [];
-  for (let i = 0; i < spatial; i++) {
-    const extent = (kernel[i] - 1) * dilations[i] + 1;
-    const total = Math.max(0, (Math.ceil(xDims[i + 2] / strides[i]) - 1) * strides[i] + extent - xDims[i + 2]);
-    const small = total >> 1;
-    begin.push(auto === "SAME_LOWER" ? total - small : small);
-    end.push(auto === "SAME_LOWER" ? small : total - small);
-  }
-  return [...begin, ...end];
-}
-
 /** Ungrouped convolution of any spatial rank: columns are (channel, tap), as in the weight tensor itself. */
 export const convLinear: LinearRule = {
   data: 0,
@@ -55,8 +32,9 @@ export const convLinear: LinearRule = {
     const kernel = weightDims.slice(2);
     const channels = weightDims[1];
     const taps = sizeOf(kernel);
-    const strides = convStrides(n, kernel.length);
-    const pads = convPads(n, xDims, kernel);
+    const window = windowOf(n, kernel);
+    const { strides } = window;
+    const pads = explicitPads(xDims.slice(2), window);
     const pointwise = taps === 1 && pads.every((p) => p === 0);
     // Thinned positions start at output index thin >> 1: skip that many strides of the padded input.
     const skip = kernel.map((_, i) => (thin >> 1) * strides[i]);
