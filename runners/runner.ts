@@ -127,8 +127,8 @@ export interface DeviceRunner {
   run(model: number, feeds: Feeds): Promise<Record<string, WireTensor>>;
   /** Rows arrive as soon as they are known. Aborting ends the job between two calls. */
   measure(job: MeasureJob, signal?: AbortSignal): Promise<Measurement[]>;
-  /** Per-node times over `calls` calls after `warmup` calls, for a model loaded with `profiling`. Unloads the model. */
-  profile(model: number, feeds: Feeds, calls: number, warmup: number): Promise<NodeProfile>;
+  /** Per-node times over `calls` calls after `warmup` calls, for a model loaded with `profiling`. Unloads the model, also on failure. */
+  profile(model: number, feeds: Feeds, calls: number, warmup: number, signal?: AbortSignal): Promise<NodeProfile>;
   unload(model: number): Promise<void>;
   /** Ends the runner's process; safe to call twice. */
   close(): Promise<void>;

@@ -9,7 +9,7 @@ export interface MemoryUse {
   baselineBytes: number;
   /** At its highest while the model is loaded and run. */
   peakBytes: number;
-  /** Their difference: weights as the runtime keeps them, activations, and what loading itself needs for a moment. */
+  /** Their difference: weights as the runtime keeps them, activations, and what the runtime sets up with its first session. */
   modelBytes: number;
 }
 

@@ -74,8 +74,8 @@ export async function openLocalRunner(o: LocalOptions = {}): Promise<LocalRunner
         signal,
       ),
 
-    profile: (model: number, feeds: Feeds, calls: number, warmup: number): Promise<NodeProfile> =>
-      channel.ask<"profile">({ type: "profile", model, feeds: wire(feeds), calls, warmup }),
+    profile: (model: number, feeds: Feeds, calls: number, warmup: number, signal?: AbortSignal): Promise<NodeProfile> =>
+      channel.ask<"profile">({ type: "profile", model, feeds: wire(feeds), calls, warmup }, signal),
 
     async unload(model: number): Promise<void> {
       await channel.ask<"unload">({ type: "unload", model });

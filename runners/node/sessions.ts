@@ -76,14 +76,18 @@ export class Sessions {
   }
 
   async profile(r: RequestOf<"profile">, signal: AbortSignal): Promise<NodeProfile> {
-    const entry = this.entry(r.model);
-    const { session, profilePrefix } = entry;
+    const { session, profilePrefix } = this.entry(r.model);
     if (!profilePrefix)
       throw new DeviceError("not-profiled", "this model was loaded without profiling, so it has no per-node times");
-    const tensors = toTensors(r.feeds);
-    for (let i = 0; i < r.warmup + r.calls; i++) {
-      signal.throwIfAborted();
-      await call(session, tensors);
+    try {
+      const tensors = toTensors(r.feeds);
+      for (let i = 0; i < r.warmup + r.calls; i++) {
+        signal.throwIfAborted();
+        await call(session, tensors);
+      }
+    } catch (error) {
+      await this.unload(r.model);
+      throw error;
     }
     session.endProfiling();
     await this.unload(r.model, false);
