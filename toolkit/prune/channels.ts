@@ -1,0 +1,240 @@
+/**
+ * Channel links of a whole graph as ids: every producer gives each of its output channels a fresh id, and a union-find
+ * holds together what must live or die together. Asks the operators' rules and names none.
+ */
+import { ModelError } from "../graph/errors.js";
+import { at, type Graph, type OpNode, opsetOf, typeOf } from "../graph/graph.js";
+import { readsOf } from "../graph/scope.js";
+import { ruleFor } from "../ops/index.js";
+import type { AxisIds, ChannelContext, ChannelIds, OpRule } from "../ops/rule.js";
+
+/** A node makes new channels: along `axis` of its parameter. */
+export interface ProducedAxis {
+  node: OpNode;
+  parameter: string;
+  axis: number;
+  ids: ChannelIds;
+}
+
+/** A node sums over channels of its input `input`. */
+export interface ContractedAxis {
+  node: OpNode;
+  input: number;
+  axis: number;
+  weight?: { name: string; axis: number };
+  ids: ChannelIds;
+}
+
+/** What is known about the channels of a graph. */
+export interface ChannelLinks {
+  /** Ids per axis, of values and of parameters, in the order in which the graph mentions them. */
+  axes: ReadonlyMap<string, AxisIds>;
+  parameters: ReadonlySet<string>;
+  produced: readonly ProducedAxis[];
+  contracted: readonly ContractedAxis[];
+  /** Representative of an id's class. */
+  find(id: number): number;
+  /** Why the class of an id can never be removed; undefined when it can. */
+  frozen(id: number): string | undefined;
+  /** The node that made an id. */
+  origin(id: number): OpNode;
+}
+
+/** Disjoint sets of ids with path halving and union by size; a class may carry the reason why it is frozen. */
+class IdClasses {
+  private readonly parent: number[] = [];
+  private readonly size: number[] = [];
+  private readonly reason = new Map<number, string>();
+  private readonly makers: OpNode[] = [];
+
+  make(length: number, maker: OpNode): ChannelIds {
+    const first = this.parent.length;
+    for (let i = 0; i < length; i++) {
+      this.parent.push(first + i);
+      this.size.push(1);
+      this.makers.push(maker);
+    }
+    return Int32Array.from({ length }, (_, i) => first + i);
+  }
+
+  find(id: number): number {
+    let i = id;
+    while (this.parent[i] !== i) {
+      this.parent[i] = this.parent[this.parent[i]];
+      i = this.parent[i];
+    }
+    return i;
+  }
+
+  unite(a: number, b: number): void {
+    let [x, y] = [this.find(a), this.find(b)];
+    if (x === y) return;
+    if (this.size[x] < this.size[y]) [x, y] = [y, x];
+    this.parent[y] = x;
+    this.size[x] += this.size[y];
+    const reason = this.reason.get(x) ?? this.reason.get(y);
+    if (reason !== undefined) this.reason.set(x, reason);
+  }
+
+  freeze(id: number, reason: string): void {
+    const root = this.find(id);
+    if (!this.reason.has(root)) this.reason.set(root, reason);
+  }
+
+  frozen = (id: number): string | undefined => this.reason.get(this.find(id));
+  maker = (id: number): OpNode => this.makers[id];
+}
+
+/** Walks the graph once. Expects `tidy` and `inferShapes` to have run. Linear in the number of channels. */
+export function linkChannels(g: Graph): ChannelLinks {
+  const linker = new Linker(g);
+  for (const n of g.nodes) linker.visit(n);
+  return linker.finish();
+}
+
+class Linker {
+  private readonly classes = new IdClasses();
+  private readonly axes = new Map<string, (ChannelIds | null)[]>();
+  private readonly parameters = new Set<string>();
+  private readonly produced: ProducedAxis[] = [];
+  private readonly contracted: ContractedAxis[] = [];
+  private readonly reads = new Map<string, number>();
+  /** Parameter axes that some reader needs whole. */
+  private readonly whole: { name: string; axis: number; node: OpNode }[] = [];
+
+  constructor(private readonly g: Graph) {
+    for (const n of g.nodes) {
+      for (const name of new Set(readsOf(n))) {
+        if (g.initializers.has(name)) this.reads.set(name, (this.reads.get(name) ?? 0) + 1);
+      }
+    }
+  }
+
+  visit(n: OpNode): void {
+    const opset = opsetOf(this.g, n.domain);
+    const rule = ruleFor(n, opset);
+    const unknownRank = [...n.inputs, ...n.outputs].some((name) => name !== "" && !typeOf(this.g, name)?.dims);
+    if (!rule?.channels || unknownRank) {
+      this.freezeReads(n, whyUnknown(n, rule, unknownRank));
+      return;
+    }
+    const mentioned = new Set<string>();
+    rule.channels(n, this.contextOf(n, opset, mentioned));
+    for (const name of new Set(n.inputs)) {
+      if (!this.g.initializers.has(name) || (this.reads.get(name) ?? 0) < 2) continue;
+      this.dims(name).forEach((_, axis) => {
+        if (!mentioned.has(`${axis}:${name}`)) this.whole.push({ name, axis, node: n });
+      });
+    }
+  }
+
+  finish(): ChannelLinks {
+    for (const { name, axis, node } of this.whole) {
+      const ids = this.axes.get(name)?.[axis];
+      if (ids) this.freeze(ids, `${at(node)} shares the parameter "${name}" and needs it whole`);
+    }
+    for (const v of this.g.outputs) {
+      for (const ids of this.axes.get(v.name) ?? []) if (ids) this.freeze(ids, `graph output "${v.name}"`);
+    }
+    const { axes, parameters, produced, contracted, classes } = this;
+    return {
+      axes,
+      parameters,
+      produced,
+      contracted,
+      find: (id) => classes.find(id),
+      frozen: classes.frozen,
+      origin: classes.maker,
+    };
+  }
+
+  private contextOf(n: OpNode, opset: number, mentioned: Set<string>): ChannelContext {
+    const { g, classes } = this;
+    let firstFresh = Number.POSITIVE_INFINITY;
+    return {
+      opset,
+      dims: (name) => this.dims(name),
+      constant: (name) => g.initializers.get(name),
+      isParameter: (name) => g.initializers.has(name),
+      ids: (name) => this.axes.get(name) ?? this.dims(name).map(() => null),
+      fresh: (length) => {
+        const ids = classes.make(length, n);
+        if (length > 0) firstFresh = Math.min(firstFresh, ids[0]);
+        return ids;
+      },
+      fixed: (length, reason) => {
+        const ids = classes.make(length, n);
+        this.freeze(ids, reason);
+        return ids;
+      },
+      same: (a, b) => classes.find(a) === classes.find(b),
+      unify: (a, b) => this.unify(n, a, b),
+      freeze: (ids, reason) => this.freeze(ids, reason),
+      contract: (input, axis, weight) => {
+        const ids = this.axes.get(n.inputs[input])?.[axis];
+        if (ids) this.contracted.push({ node: n, input, axis, weight, ids });
+      },
+      set: (name, axis, ids) => {
+        if (!ids) return;
+        mentioned.add(`${axis}:${name}`);
+        if (g.initializers.has(name)) {
+          this.parameters.add(name);
+          if (ids[0] >= firstFresh) this.produced.push({ node: n, parameter: name, axis, ids });
+        }
+        this.set(n, name, axis, ids);
+      },
+    };
+  }
+
+  /** Dims with dynamic dimensions read as 1. */
+  private dims(name: string): number[] {
+    return (typeOf(this.g, name)?.dims ?? []).map((d) => (typeof d === "number" ? d : 1));
+  }
+
+  private set(n: OpNode, name: string, axis: number, ids: ChannelIds): void {
+    const dims = this.dims(name);
+    if (dims[axis] !== ids.length) {
+      throw new ModelError(
+        "channel-links",
+        `${at(n)}: ${ids.length} channels were linked to axis ${axis} of "${name}", which has ${dims[axis]}`,
+        { where: at(n), hint: "this is a bug in edgefit, please report it" },
+      );
+    }
+    const own = this.axes.get(name) ?? dims.map(() => null);
+    this.axes.set(name, own);
+    const before = own[axis];
+    if (before) this.unify(n, before, ids);
+    else own[axis] = ids;
+  }
+
+  private unify(n: OpNode, a: ChannelIds, b: ChannelIds): void {
+    if (a.length !== b.length) {
+      throw new ModelError("channel-links", `${at(n)}: ${a.length} channels cannot be linked to ${b.length}`, {
+        where: at(n),
+        hint: "this is a bug in edgefit, please report it",
+      });
+    }
+    for (let i = 0; i < a.length; i++) this.classes.unite(a[i], b[i]);
+  }
+
+  private freeze(ids: ChannelIds, reason: string): void {
+    for (const id of ids) this.classes.freeze(id, reason);
+  }
+
+  private freezeReads(n: OpNode, reason: string): void {
+    for (const name of readsOf(n)) {
+      for (const ids of this.axes.get(name) ?? []) if (ids) this.freeze(ids, reason);
+      // A parameter that this node reads as well must stay whole, whoever links it later.
+      if ((this.reads.get(name) ?? 0) > 1)
+        this.dims(name).forEach((_, axis) => {
+          this.whole.push({ name, axis, node: n });
+        });
+    }
+  }
+}
+
+function whyUnknown(n: OpNode, rule: OpRule | undefined, unknownRank: boolean): string {
+  if (!rule) return `${at(n)}: edgefit has no rule for this operator`;
+  if (rule.frozenBecause) return `${at(n)} ${rule.frozenBecause}`;
+  return unknownRank ? `${at(n)} has a value of unknown rank` : `${at(n)}: how it links channels is not known`;
+}
