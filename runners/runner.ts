@@ -82,6 +82,7 @@ export type Saturation = "zero-dominated" | "low-distinct" | "zero-mad";
 /** Samples of one model of a job, in the order they were taken; plain data, turned into statistics by `stats.ts`. */
 export interface Measurement {
   model: number;
+  /** The first call after loading, whichever request made it. */
   firstRunMs: number;
   warmups: number;
   /** Milliseconds per inference. */

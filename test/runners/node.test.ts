@@ -80,6 +80,17 @@ describe("the local runner", () => {
     await runner.unload(b.id);
   });
 
+  test("the first run is that after loading, even when it was no measurement", async () => {
+    const model = await runner.load(denseModel());
+    const feeds = { x: wire([1, 2], [1, 2]) };
+    await runner.run(model.id, feeds);
+    const models = [{ id: model.id, feeds }];
+    const [a] = await runner.measure({ models, ...quick });
+    const [b] = await runner.measure({ models, ...quick });
+    expect(b.firstRunMs).toBe(a.firstRunMs);
+    await runner.unload(model.id);
+  });
+
   test("profiles every node at every call, with dims and provider", async () => {
     const model = await runner.load(convModel(), { profiling: true, graphOptimizationLevel: "extended" });
     const profile = await runner.profile(model.id, { x: image }, 5, 3);
