@@ -1,0 +1,100 @@
+/**
+ * Empirical bias correction (Nagel et al. 2019, "Data-Free Quantization", section 4.2, with data instead of batch-norm
+ * statistics): rounding weights and inputs moves the mean of each output channel; the bias takes that back.
+ */
+import { GraphBuilder } from "../graph/builder.js";
+import { attr, cloneGraph, type Graph, opsetOf, typeOf } from "../graph/graph.js";
+import { type Progress, throwIfAborted } from "../graph/progress.js";
+import { scalar, type Tensor, toNumbers } from "../graph/tensor.js";
+import { withSession } from "../runtime/session.js";
+import { activationGrid, quantizeWeight } from "./affine.js";
+import { feedsOfBatch, type ImageBatch } from "./feed.js";
+import { type PlaceOptions, planWith, rangeLookup } from "./place.js";
+import { gridOwner } from "./plan.js";
+import type { Ranges } from "./ranges.js";
+
+/**
+ * Per node with a bias: minus the mean over the data of (quantised - float) for each output channel. Each node is
+ * measured on the float net's own input, rounded to its grid, so errors of earlier nodes are not corrected twice and
+ * one pass serves all. Memory does not grow with the data.
+ */
+export async function biasShifts(
+  prepared: Graph,
+  ranges: Ranges,
+  batches: Iterable<ImageBatch> | AsyncIterable<ImageBatch>,
+  o: PlaceOptions & { threads?: number; progress?: Progress; signal?: AbortSignal } = {},
+): Promise<Map<string, Float64Array>> {
+  const { graph, outputs } = errorGraph(prepared, ranges, o);
+  const sums = new Map<string, Float64Array>();
+  if (outputs.size === 0) return sums;
+  let images = 0;
+  await withSession(graph, { ...(o.threads ? { threads: o.threads } : {}) }, async (session) => {
+    for await (const batch of batches) {
+      for (const f of feedsOfBatch(prepared, batch)) {
+        throwIfAborted(o.signal);
+        const results = await session.run(f.feeds);
+        for (const [node, ref] of outputs) {
+          const mean = toNumbers(results[ref]);
+          const sum = sums.get(node) ?? new Float64Array(mean.length);
+          for (let c = 0; c < sum.length; c++) sum[c] += mean[c] * f.images;
+          sums.set(node, sum);
+        }
+        images += f.images;
+        o.progress?.({ stage: "correcting biases", done: images, total: images });
+      }
+    }
+  });
+  return new Map([...sums].map(([node, sum]) => [node, sum.map((v) => -v / images)]));
+}
+
+/** The float graph with, beside each weighted node, a twin on rounded input and weights, and the mean of their difference. */
+function errorGraph(prepared: Graph, ranges: Ranges, o: PlaceOptions): { graph: Graph; outputs: Map<string, string> } {
+  const plan = planWith(prepared, ranges, o);
+  const lookup = rangeLookup(prepared, ranges);
+  const g = new GraphBuilder(cloneGraph(prepared));
+  g.graph.outputs = [];
+  const outputs = new Map<string, string>();
+  const rounded = new Map<string, string>();
+  for (const n of prepared.nodes) {
+    const rule = plan.quantized.get(n.name);
+    const rank = typeOf(prepared, n.outputs[0])?.dims?.length;
+    if (!rule?.weight || rule.bias === undefined || rank === undefined) continue;
+    const x = n.inputs[rule.activations[0]];
+    const grid = activationGrid(lookup(gridOwner(plan, x))!);
+    let input = rounded.get(x);
+    if (input === undefined) {
+      const scale = g.initializer(`${x}_scale`, scalar(grid.scale));
+      const zeroPoint: Tensor = { elemType: "uint8", dims: [], data: Uint8Array.of(grid.zeroPoint) };
+      const zero = g.initializer(`${x}_zero_point`, zeroPoint);
+      input = g.emit("DequantizeLinear", [g.emit("QuantizeLinear", [x, scale, zero]), scale, zero]);
+      rounded.set(x, input);
+    }
+    const weight = prepared.initializers.get(n.inputs[rule.weight.input])!;
+    const axis = rule.weight.axis(n);
+    const q = quantizeWeight(weight, axis, { reduceRange: o.reduceRange ?? false });
+    const inner = weight.dims.slice(axis + 1).reduce((a, b) => a * b, 1);
+    const data = Float32Array.from(
+      q.values.data as Int8Array,
+      (v, i) => v * q.scales[Math.floor(i / inner) % q.scales.length],
+    );
+    const inputs = [...n.inputs];
+    inputs[rule.activations[0]] = input;
+    inputs[rule.weight.input] = g.initializer(`${n.inputs[rule.weight.input]}_rounded`, {
+      elemType: "float32",
+      dims: weight.dims,
+      data,
+    });
+    const twin = g.emit(n.opType, inputs, { ...n.attributes }, { domain: n.domain });
+    const axes = Array.from({ length: rank }, (_, k) => k).filter((k) => k !== 1);
+    const error = g.sub(twin, n.outputs[0]);
+    const keepdims = attr.int(0);
+    // The axes became an input with operator set 18.
+    const mean =
+      opsetOf(prepared) >= 18
+        ? g.emit("ReduceMean", [error, g.ints(axes)], { keepdims })
+        : g.emit("ReduceMean", [error], { axes: attr.ints(axes), keepdims });
+    g.output(mean);
+    outputs.set(n.name, mean);
+  }
+  return { graph: g.graph, outputs };
+}

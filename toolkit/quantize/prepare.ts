@@ -1,0 +1,26 @@
+/** The float graph that is observed, measured and quantised: one form for all of them, so that names mean the same. */
+import { ModelError } from "../graph/errors.js";
+import { type Graph, opsetOf } from "../graph/graph.js";
+import { tidy } from "../graph/tidy.js";
+import { foldBatchNorm } from "../ops/foldBatchNorm.js";
+import { inferShapes } from "../ops/infer.js";
+import { RAISED_OPSET, raiseOpset } from "../ops/raiseOpset.js";
+
+/** Last operator set whose QuantizeLinear ONNX Runtime accepts with 8-bit types in every form that is written here. */
+const NEWEST = 21;
+
+/**
+ * Tidy, with shapes, batch norms folded, at operator set 13 or later. Preparing twice changes nothing. Throws ModelError
+ * for operator sets that cannot be raised or are newer than 21.
+ */
+export function prepareForQuantization(g: Graph): Graph {
+  const opset = opsetOf(g);
+  if (opset > NEWEST) {
+    throw new ModelError("opset-new", `the model uses operator set ${opset}; INT8 models are written up to ${NEWEST}`, {
+      hint: `export the model again with opset ${NEWEST} or older`,
+    });
+  }
+  const inferred = inferShapes(tidy(g));
+  const raised = opset < RAISED_OPSET ? inferShapes(raiseOpset(inferred)) : inferred;
+  return foldBatchNorm(raised);
+}

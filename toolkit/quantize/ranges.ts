@@ -1,0 +1,113 @@
+/** Calibration: runs the float graph on data and remembers, per value, what its range must cover. */
+
+import { ModelError } from "../graph/errors.js";
+import { cloneGraph, type Graph } from "../graph/graph.js";
+import { type Progress, throwIfAborted } from "../graph/progress.js";
+import { toFloat32 } from "../graph/tensor.js";
+import { withSession } from "../runtime/session.js";
+import type { QuantRange } from "./affine.js";
+import { DEFAULT_METHOD, type Feed, feedsOfBatch, type ImageBatch } from "./feed.js";
+import { type RangeMethod, RangeObserver } from "./observer.js";
+import { activationInputs, gridOwner, planQdq, resultsOf } from "./plan.js";
+import { prepareForQuantization } from "./prepare.js";
+
+/** Ranges of the values that may be quantised. */
+export interface Ranges {
+  method: RangeMethod;
+  /** Images that were seen. */
+  images: number;
+  values: Map<string, QuantRange>;
+  /** Values that took on NaN or infinity, with how often: their nodes stay float. */
+  nonFinite: Map<string, number>;
+}
+
+/** What calibration data looked like, before a method turns it into ranges. Size: 64 KiB per value, whatever the data. */
+export interface Observations {
+  images: number;
+  observers: Map<string, RangeObserver>;
+}
+
+export interface CalibrationOptions {
+  /** Default `mse`. */
+  method?: RangeMethod;
+  threads?: number;
+  /** Number of images that `batches` will give, for progress only. */
+  total?: number;
+  progress?: Progress;
+  signal?: AbortSignal;
+}
+
+/** Values whose ranges a placement may ask for: everything that integer nodes read and make. */
+export function valuesToObserve(prepared: Graph): string[] {
+  const plan = planQdq(prepared);
+  const wanted = new Set<string>();
+  for (const n of prepared.nodes) {
+    const rule = plan.quantized.get(n.name);
+    if (!rule) continue;
+    for (const i of activationInputs(n, rule)) wanted.add(gridOwner(plan, n.inputs[i]));
+    if (plan.floatOutput.has(n.name)) continue;
+    for (const v of resultsOf(plan, n)) wanted.add(gridOwner(plan, v));
+  }
+  for (const name of prepared.initializers.keys()) wanted.delete(name);
+  wanted.delete("");
+  return [...wanted];
+}
+
+/** Streams `batches` through the prepared graph once. Throws ModelError `no-data` when there are none. */
+export async function observe(
+  prepared: Graph,
+  batches: AsyncIterable<ImageBatch>,
+  o: CalibrationOptions = {},
+): Promise<Observations> {
+  const values = valuesToObserve(prepared);
+  const observers = new Map(values.map((v) => [v, new RangeObserver()]));
+  const inputs = new Set(prepared.inputs.map((v) => v.name));
+  const exposed = cloneGraph(prepared);
+  exposed.outputs = values
+    .filter((v) => !inputs.has(v))
+    .map((name) => ({ name, type: { elemType: "float32" as const } }));
+  let images = 0;
+  const take = (f: Feed, results: Record<string, { data: ArrayLike<number> }>): void => {
+    for (const [name, observer] of observers)
+      observer.add((inputs.has(name) ? toFloat32(f.feeds[name]) : results[name].data) as ArrayLike<number>);
+    images += f.images;
+    o.progress?.({ stage: "calibrating", done: images, total: o.total ?? images });
+  };
+  if (exposed.outputs.length === 0) return { images, observers };
+  await withSession(exposed, { ...(o.threads ? { threads: o.threads } : {}) }, async (session) => {
+    for await (const batch of batches) {
+      for (const f of feedsOfBatch(prepared, batch)) {
+        throwIfAborted(o.signal);
+        take(f, (await session.run(f.feeds)) as Record<string, { data: Float32Array }>);
+      }
+    }
+  });
+  if (images === 0) {
+    throw new ModelError("no-data", "calibration was given no images", {
+      hint: "give a data set with at least one training image",
+    });
+  }
+  return { images, observers };
+}
+
+/** Ranges by one method; the observations can be asked again with another. */
+export function rangesFrom(seen: Observations, method: RangeMethod = DEFAULT_METHOD): Ranges {
+  const ranges: Ranges = { method, images: seen.images, values: new Map(), nonFinite: new Map() };
+  for (const [name, observer] of seen.observers) {
+    if (observer.nonFinite > 0) ranges.nonFinite.set(name, observer.nonFinite);
+    else ranges.values.set(name, observer.range(method));
+  }
+  return ranges;
+}
+
+/**
+ * Observes and chooses ranges in one go. `g` is any float graph with one image input; it is prepared here, and the names
+ * in the result are those of `prepareForQuantization(g)`. Memory does not grow with the number of images.
+ */
+export async function calibrate(
+  g: Graph,
+  batches: AsyncIterable<ImageBatch>,
+  o: CalibrationOptions = {},
+): Promise<Ranges> {
+  return rangesFrom(await observe(prepareForQuantization(g), batches, o), o.method);
+}
