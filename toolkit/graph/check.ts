@@ -14,7 +14,8 @@ export interface CheckOptions {
 
 /**
  * Throws ModelError naming the first illegal node or value: `malformed`, `duplicate-value`, `unknown-value`, `order`,
- * `node-name` or `tensor-data`. Subgraphs are checked too, with the names around them in sight.
+ * `node-name` or `tensor-data`. Subgraphs are checked too, with the values around them in sight; their nodes need no
+ * names, as no pass works inside them.
  */
 export function checkGraph(g: Graph, o: CheckOptions = {}): void {
   checkScope(g, () => false, o.names ?? "unique");
@@ -43,7 +44,7 @@ function checkScope(g: Graph, outer: (name: string) => boolean, names: "unique" 
     for (const name of readsOf(n)) if (!made.has(name) && !outer(name)) throw unknown(n, name, everything.has(name));
     for (const [name, a] of Object.entries(n.attributes))
       if (a.type === "tensor") checkTensor(a.value, `attribute "${name}" of ${at(n)}`);
-    for (const { graph } of subgraphsOf(n)) checkScope(graph, (name) => made.has(name) || outer(name), names);
+    for (const { graph } of subgraphsOf(n)) checkScope(graph, (name) => made.has(name) || outer(name), "any");
     for (const o of n.outputs) {
       if (!o) continue;
       if (made.has(o)) throw new ModelError("duplicate-value", `${at(n)} makes value "${o}", which exists already`);

@@ -185,11 +185,15 @@ function runtimeError(what: string, cause: unknown, where: string | undefined): 
   return new ModelError("runtime", `ONNX Runtime ${what}: ${sentence}`, { where, cause });
 }
 
-/** ONNX Runtime's message without its source files, function signatures and status codes. */
+/** `path/file.cc:12 function `, or with the function's whole signature, in front of the runtime's own words. */
+const sourceLocation =
+  /\S*\.(?:cc|h):\d+ (?:(?:[\w:<>&*, ]+? )?onnxruntime::[\w:<>~]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|[\w:~]+) (?:[^.]* was false\. (?=\S))?/g;
+
+/** ONNX Runtime's message without its source files, function signatures, failed conditions and status codes. */
 export function plainSentence(message: string): string {
   return message
-    .replace(/\S*\/onnxruntime\S*\.(?:cc|h):\d+ /g, "")
-    .replace(/\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : /g, "")
+    .replace(sourceLocation, "")
+    .replace(/^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : /, "")
     .replace(/^Load model from (?:\S+|buffer) failed:\s*/i, "")
     .replace(/Non-zero status code returned while running (\S+) node\. Name:'([^']*)' Status Message: /, '$1 "$2": ')
     .replace(/\s+/g, " ")
