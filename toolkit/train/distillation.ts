@@ -1,0 +1,65 @@
+/** Learning from another net's outputs: no labels needed, any outputs. The teacher runs in an inference session of its own. */
+import type { Batch } from "../data/dataset.js";
+import { cloneGraph, feedsOf, type Graph } from "../graph/graph.js";
+import { floats, type Tensor } from "../graph/tensor.js";
+import { openSession, type Session } from "../runtime/session.js";
+import { logitsOf } from "./logits.js";
+import { type Loss, normalizedSquaredError, softTargetLoss } from "./losses.js";
+
+export interface DistillationOptions {
+  /** The net to learn from: same input, same outputs in the same order. */
+  teacher: Graph;
+  /** Softens both distributions. Default 4. */
+  temperature?: number;
+  threads?: number;
+}
+
+/**
+ * Matches a teacher. One output [N, classes]: Kullback-Leibler divergence of softened distributions, both nets read before a
+ * final Softmax. Anything else: squared error of every output, each divided by the variance of the teacher's.
+ */
+export function distillation(o: DistillationOptions): Loss {
+  const { teacher, temperature = 4 } = o;
+  const opened = new Map<string, Promise<Session>>();
+
+  const run = async (values: readonly string[], batch: Batch): Promise<Tensor[]> => {
+    const key = values.join("\n");
+    let session = opened.get(key);
+    if (!session) {
+      const g = cloneGraph(teacher);
+      g.outputs = values.map(
+        (name) => teacher.outputs.find((v) => v.name === name) ?? { name, type: { elemType: "float32" } },
+      );
+      session = openSession(g, { threads: o.threads, where: "teacher" });
+      opened.set(key, session);
+    }
+    const [input] = feedsOf(teacher);
+    const results = await (await session).run({ [input.name]: floats(batch.data, batch.dims) });
+    return values.map((name) => results[name]);
+  };
+
+  return {
+    name: "distillation",
+    build(c) {
+      const classifier = c.outputs.length === 1 && c.outputs[0].dims.length === 2 && c.outputs[0].dims[1] > 1;
+      const inputs = c.outputs.map((output) => c.input(`teacher_${output.name}`, output.dims));
+      const values = teacher.outputs.map((v) => (classifier ? logitsOf(teacher, v.name) : v.name));
+      const terms = c.outputs.map((output, i) =>
+        classifier
+          ? softTargetLoss(c, output.logits, inputs[i], output.dims[0], temperature)
+          : normalizedSquaredError(c, output.ref, inputs[i], output.dims),
+      );
+      return {
+        value: terms.reduce((a, b) => c.g.add(a, b)),
+        async feeds(batch) {
+          const results = await run(values, batch);
+          return Object.fromEntries(inputs.map((name, i) => [name, results[i]]));
+        },
+      };
+    },
+    async dispose() {
+      for (const session of opened.values()) await (await session).dispose();
+      opened.clear();
+    },
+  };
+}

@@ -1,0 +1,11 @@
+/** Where a classifier's scores are before they are turned into probabilities. */
+import { attrInt, type Graph, opsetOf, producersOf, typeOf } from "../graph/graph.js";
+
+/** The input of the Softmax over the last axis that makes `output`, else `output` itself. */
+export function logitsOf(g: Graph, output: string): string {
+  const node = producersOf(g).get(output);
+  if (node?.domain !== "" || node.opType !== "Softmax") return output;
+  const rank = typeOf(g, node.inputs[0])?.dims?.length ?? typeOf(g, output)?.dims?.length;
+  const axis = attrInt(node, "axis", opsetOf(g) >= 13 ? -1 : 1);
+  return axis === -1 || axis + 1 === rank ? node.inputs[0] : output;
+}
