@@ -3,6 +3,7 @@ import { attrFloat, attrInt, type OpNode, type ValueType } from "../graph/graph.
 import { type Tensor, toNumbers } from "../graph/tensor.js";
 import { axisOf, inputDims, inputType } from "./dims.js";
 import { freezeAxes, passAxes } from "./links.js";
+import { batchNormalizationGradient } from "./normalizationGradient.js";
 import type { ChannelAffine, ChannelContext, OpRule, ShapeContext } from "./rule.js";
 
 /** One parameter value per channel on axis 1, for every input after the first. */
@@ -37,10 +38,15 @@ export function batchNormAffine(n: OpNode, constant: (name: string) => Tensor | 
 
 /** y = scale·(x − mean)/sqrt(var + epsilon) + bias, per channel. Inference form. */
 const BatchNormalization: OpRule = {
+  gradient: batchNormalizationGradient,
+  parameters: [
+    { input: 1, decay: false },
+    { input: 2, decay: false },
+  ],
   shape: batchNormShape,
   channels: perChannelParameters,
   affine: batchNormAffine,
-  runningStatistics: { mean: 3, variance: 4 },
+  runningStatistics: { scale: 1, mean: 3, variance: 4 },
 };
 
 const InstanceNormalization: OpRule = {

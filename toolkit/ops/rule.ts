@@ -142,6 +142,15 @@ export interface ChannelAffine {
   shift: Float64Array;
 }
 
+/** An input of an operator that holds a trainable parameter. */
+export interface ParameterSlot {
+  input: number;
+  /** True for weights that multiply, false for biases and normalisation parameters. */
+  decay: boolean;
+  /** Only vectors count (at most one axis longer than 1, and not a scalar): tells an added bias from an added constant. */
+  vectorOnly?: boolean;
+}
+
 export interface OpRule {
   /** First opset of the default domain for which this rule holds; the table picks the greatest `since` <= opset. Default 1. */
   since?: number;
@@ -153,17 +162,24 @@ export interface OpRule {
   movesElements?: boolean;
   /** The operator on small constants: shape arithmetic, and movement of ids. Undefined: cannot be evaluated here. */
   evaluate?(n: OpNode, inputs: (Tensor | undefined)[], opset: number): Tensor[] | undefined;
+  /**
+   * The same call with shapes that it computes at run time from a dynamic batch given as constants (Reshape to [N, -1]
+   * where axis 0 is N: [0, -1]); `constant` makes an initializer. The node itself where there is nothing to gain.
+   */
+  simplify?(n: OpNode, c: ShapeContext, constant: (base: string, value: Tensor) => string): OpNode;
   channels?(n: OpNode, c: ChannelContext): void;
   /** Rewrites attributes or shape constants after a cut; absent: nothing to rewrite. Returns the new node. */
   resize?(n: OpNode, c: SliceContext): OpNode;
   /** Gradients with respect to each input, given those of each output (null: no gradient flows there). */
   gradient?(n: OpNode, dy: (Ref | null)[], c: GradientContext): (Ref | null)[];
+  /** Inputs that training may change where they are float32 constants, and whether weight decay applies to them. */
+  parameters?: readonly ParameterSlot[];
   quantize?: QuantizeRule;
   linear?: LinearRule;
   /** For per-channel affine operators, from their constant parameters. */
   affine?(n: OpNode, constant: (name: string) => Tensor | undefined): ChannelAffine | undefined;
-  /** Input indices of running statistics that follow the data, for re-estimation after a cut. */
-  runningStatistics?: { mean: number; variance: number };
+  /** Input indices of a learned per-channel scale and of running statistics that follow the data. */
+  runningStatistics?: { scale: number; mean: number; variance: number };
   /** The output is the plain sum of the inputs. */
   sums?: true;
   /** Multiply-accumulates for one call, from static dims of inputs and outputs. Default 0. */

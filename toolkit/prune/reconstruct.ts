@@ -5,10 +5,10 @@
  * side, so that errors of a skip connection are taken up by the branch.
  */
 import { GraphBuilder, type Ref } from "../graph/builder.js";
-import { cloneGraph, type Graph, type OpNode, opsetOf, producersOf, type Use, usesOf } from "../graph/graph.js";
+import { cloneGraph, type Graph, type OpNode, type Use, usesOf } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
 import { floats, type Tensor, toNumbers } from "../graph/tensor.js";
-import { ruleFor } from "../ops/index.js";
+import { sumBehind } from "./affine.js";
 import {
   accumulate,
   emptyCross,
@@ -59,7 +59,9 @@ export async function reconstruct(
 ): Promise<Graph> {
   const before = new Map(linearNodes(original).map((n) => [n.node.name, n]));
   const reached = linearNodes(cut).filter(reachedByCut(original, cut));
-  const targets = new Map(reached.map((n) => [n.node.name, targetOf(cut, n)]));
+  const uses = usesOf(cut);
+  const position = positionsOf(cut);
+  const targets = new Map(reached.map((n) => [n.node.name, targetOf(cut, n, uses, position)]));
   const rows = await originalRows(original, before, reached, targets, keptOf, batches, o);
   const walk = new ForwardWalk(cut, batches, o);
   let repaired = cut;
@@ -95,51 +97,30 @@ export async function reconstruct(
 
 const TARGET = "edgefit_target";
 
-/** Whether a node's input differs from the original's: something before it lost channels or will be solved again. */
+/** Whether what a node reads differs from the original: something before it lost channels or will be solved again. */
 function reachedByCut(original: Graph, cut: Graph): (n: LinearNode) => boolean {
   const changed = new Set<string>();
   for (const node of cut.nodes) {
-    const own = node.inputs.some((name) => {
-      const now = cut.initializers.get(name);
-      const then = original.initializers.get(name);
-      return changed.has(name) || (now && then && now.dims.join() !== then.dims.join());
+    const narrower = node.inputs.some((name) => {
+      const [then, now] = [original.initializers.get(name), cut.initializers.get(name)];
+      return changed.has(name) || (then && now && then.dims.join() !== now.dims.join());
     });
-    if (own) for (const out of node.outputs) changed.add(out);
+    if (narrower) for (const out of node.outputs) changed.add(out);
   }
-  return (n) =>
-    changed.has(n.node.inputs[n.rule.data]) ||
-    n.node.inputs.some((name, i) => i === n.rule.weight && inputsCut(n, name));
-  function inputsCut(n: LinearNode, weight: string): boolean {
-    const then = original.initializers.get(weight);
-    const axis = n.rule.inputAxis(n.node);
-    return then !== undefined && then.dims[axis] !== n.weightDims[axis];
-  }
+  return (n) => changed.has(n.node.inputs[n.rule.data]);
 }
 
-/** The one reader of a value, if it has exactly one and is no output. */
-function onlyUse(g: Graph, uses: Map<string, Use[]>, value: string): Use | undefined {
-  const list = uses.get(value) ?? [];
-  return list.length === 1 && !g.outputs.some((v) => v.name === value) ? list[0] : undefined;
+function targetOf(cut: Graph, n: LinearNode, uses: Map<string, Use[]>, position: Map<string, number>): Target {
+  const behind = sumBehind(cut, n, uses);
+  // The other side must have been computed before this node runs.
+  if (!behind || !((position.get(behind.other) ?? Number.POSITIVE_INFINITY) < n.index))
+    return { value: n.node.outputs[0] };
+  return { value: behind.sum, other: behind.other, ...behind.affine };
 }
 
-function targetOf(cut: Graph, n: LinearNode): Target {
-  const uses = usesOf(cut);
-  const producers = producersOf(cut);
-  const position = new Map(cut.nodes.map((node, i) => [node, i]));
-  const plain: Target = { value: n.node.outputs[0] };
-  const rule = (node: OpNode) => ruleFor(node, opsetOf(cut, node.domain));
-  let value = n.node.outputs[0];
-  let use = onlyUse(cut, uses, value);
-  const affine = use && rule(use.node)?.affine?.(use.node, (name) => cut.initializers.get(name));
-  if (use && affine) {
-    value = use.node.outputs[0];
-    use = onlyUse(cut, uses, value);
-  }
-  if (!use || !rule(use.node)?.sums || use.node.inputs.length !== 2) return plain;
-  const other = use.node.inputs[1 - use.index];
-  const producer = producers.get(other);
-  if (!producer || (position.get(producer) ?? Number.POSITIVE_INFINITY) >= n.index) return plain;
-  return { value: use.node.outputs[0], other, ...(affine ? { scale: affine.scale, shift: affine.shift } : {}) };
+/** value -> index of the node that makes it. */
+function positionsOf(g: Graph): Map<string, number> {
+  return new Map(g.nodes.flatMap((node, i) => node.outputs.map((out) => [out, i] as const)));
 }
 
 /** Emits the target of the cut net's node as a matrix, from the original's rows fed as TARGET. */

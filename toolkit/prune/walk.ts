@@ -5,7 +5,7 @@
  */
 import { GraphBuilder, type Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
-import { cloneGraph, feedsOf, type Graph } from "../graph/graph.js";
+import { cloneGraph, feedsOf, type Graph, type Value } from "../graph/graph.js";
 import type { Tensor } from "../graph/tensor.js";
 import { withSession } from "../runtime/session.js";
 
@@ -115,10 +115,7 @@ export class ForwardWalk {
     const needed = new Set(graph.nodes.slice(Math.max(stop, this.position)).flatMap((n) => n.inputs));
     for (const v of graph.outputs) needed.add(v.name);
     const segment: Graph = { ...cloneGraph(graph), nodes: [...nodes], inputs: [], outputs: [], valueTypes: new Map() };
-    for (const name of this.stored[0]?.keys() ?? []) {
-      const t = this.stored[0].get(name)!;
-      segment.inputs.push({ name, type: { elemType: t.elemType, dims: t.dims.map((d, i) => (i === 0 ? "N" : d)) } });
-    }
+    for (const [name, t] of this.stored[0] ?? []) segment.inputs.push(freeBatch(name, t));
     for (const [name, [t]] of Object.entries(extra)) {
       segment.inputs.push({ name, type: { elemType: t.elemType, dims: t.dims.map(() => null) } });
     }
@@ -144,4 +141,31 @@ export class ForwardWalk {
     for (const values of this.stored) for (const name of [...values.keys()]) if (!needed.has(name)) values.delete(name);
     this.position = Math.max(stop, this.position);
   }
+
+  /**
+   * Runs what is left of `variant`, a graph with the same nodes from here on, and returns its outputs per batch. The
+   * walk stays where it is, so that many variants of the rest can be tried on the same prefix.
+   */
+  async finish(variant: Graph): Promise<Record<string, Tensor>[]> {
+    const read = new Set(variant.nodes.slice(this.position).flatMap((n) => n.inputs));
+    const suffix: Graph = { ...cloneGraph(variant), nodes: variant.nodes.slice(this.position), valueTypes: new Map() };
+    suffix.inputs = [...(this.stored[0] ?? [])]
+      .filter(([name]) => read.has(name))
+      .map(([name, t]) => freeBatch(name, t));
+    suffix.initializers = new Map([...variant.initializers].filter(([name]) => read.has(name)));
+    const outputs: Record<string, Tensor>[] = [];
+    await withSession(suffix, { threads: this.settings.threads }, async (session) => {
+      for (const values of this.stored) {
+        this.settings.signal?.throwIfAborted();
+        outputs.push(await session.run(Object.fromEntries(suffix.inputs.map((v) => [v.name, values.get(v.name)!]))));
+      }
+    });
+    return outputs;
+  }
 }
+
+/** Declares a stored value as an input whose batch may vary. */
+const freeBatch = (name: string, t: Tensor): Value => ({
+  name,
+  type: { elemType: t.elemType, dims: t.dims.map((d, i) => (i === 0 ? "N" : d)) },
+});
