@@ -2,8 +2,11 @@
  * The shape engine: walks the nodes once, asks each rule for its output types, and folds what is known without running
  * the net. Names no operator.
  */
+
+import { namer, removeDead } from "../graph/edit.js";
 import { ModelError } from "../graph/errors.js";
 import { at, cloneGraph, type Dim, type Graph, type OpNode, opsetOf, type ValueType } from "../graph/graph.js";
+import { readsOf } from "../graph/scope.js";
 import { ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
 import { ruleFor } from "./index.js";
 import type { OpRule, ShapeContext } from "./rule.js";
@@ -60,13 +63,18 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
   const partial = new Map<string, Tensor>();
   const outputs = new Set(g.outputs.map((v) => v.name));
   const nodes: OpNode[] = [];
+  const unique = namer(g);
+  const constant = (base: string, value: Tensor): string => {
+    const name = unique(base);
+    constants.set(name, value);
+    return name;
+  };
 
   for (const n of g.nodes) {
     const opset = opsetOf(g, n.domain);
     const rule = ruleFor(n, opset);
-    const found = rule
-      ? typesBy(rule, n, opset, { types, constants, partial, symbols, graph: out })
-      : typesByCaller(n, types, o);
+    const context = contextOf(n, opset, { types, constants, partial, symbols });
+    const found = rule ? typesBy(rule, n, context, out) : typesByCaller(n, types, o);
     n.outputs.forEach((y, i) => {
       if (y && found[i]) types.set(y, refined(found[i], rule ? undefined : g.valueTypes.get(y)));
     });
@@ -77,13 +85,13 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
       if (whole) constants.set(y, values[i]);
       else partial.set(y, values[i]);
     });
-    if (!whole) nodes.push(n);
+    if (!whole) nodes.push(rule?.simplify?.(n, context, constant) ?? n);
   }
 
-  out.nodes = nodes;
+  out.nodes = removeDead({ ...out, nodes, initializers: constants }).nodes;
   out.initializers = usedConstants(out, constants);
   out.valueTypes = new Map();
-  for (const n of nodes) {
+  for (const n of out.nodes) {
     for (const y of n.outputs) {
       const t = y && types.get(y);
       if (t && !outputs.has(y)) out.valueTypes.set(y, t);
@@ -101,11 +109,10 @@ interface Known {
   constants: Map<string, Tensor>;
   partial: Map<string, Tensor>;
   symbols: Symbols;
-  graph: Graph;
 }
 
-function typesBy(rule: OpRule, n: OpNode, opset: number, k: Known): ValueType[] {
-  const c: ShapeContext = {
+function contextOf(n: OpNode, opset: number, k: Known): ShapeContext {
+  return {
     opset,
     input: (i) => {
       const name = n.inputs[i];
@@ -120,11 +127,14 @@ function typesBy(rule: OpRule, n: OpNode, opset: number, k: Known): ValueType[] 
       return t && toNumberArray(t).map((v) => k.symbols.decode(v));
     },
   };
+}
+
+function typesBy(rule: OpRule, n: OpNode, c: ShapeContext, g: Graph): ValueType[] {
   try {
     return rule.shape(n, c);
   } catch (e) {
     if (!(e instanceof ModelError) || e.code !== "dynamic-dimension") throw e;
-    throw new ModelError(e.code, e.message, { where: e.where, hint: dimensionHint(k.graph), cause: e });
+    throw new ModelError(e.code, e.message, { where: e.where, hint: dimensionHint(g), cause: e });
   }
 }
 
@@ -243,7 +253,7 @@ function outputType(name: string, declared: ValueType, found: ValueType | undefi
 
 function usedConstants(g: Graph, constants: Map<string, Tensor>): Map<string, Tensor> {
   const read = new Set<string>([
-    ...g.nodes.flatMap((n) => n.inputs),
+    ...g.nodes.flatMap(readsOf),
     ...g.outputs.map((v) => v.name),
     ...g.inputs.map((v) => v.name),
   ]);

@@ -15,6 +15,16 @@ import { ints, type Tensor, toNumberArray, toNumbers } from "../graph/tensor.js"
 import { axisOf, constantInts, inputDims, inputType, intsOf, mapDim, sumDims, unknownDimension } from "./dims.js";
 import { broadcastTo, concatenate, type Movement, move, perAxis, transpose, upTo } from "./layout.js";
 import { passAxes } from "./links.js";
+import {
+  concatGradient,
+  expandGradient,
+  gatherGradient,
+  padGradient,
+  sliceGradient,
+  splitGradient,
+  transposeGradient,
+} from "./movementGradient.js";
+import { joinsIntegers, movesIntegers } from "./precision.js";
 import type { OpRule, SliceContext } from "./rule.js";
 
 const frozenAtRunTime = passAxes(() => false, "moves it by amounts that are computed at run time");
@@ -31,6 +41,8 @@ const permOf = (n: OpNode, rank: number): readonly number[] =>
   attrInts(n, "perm") ?? Array.from({ length: rank }, (_, k) => rank - 1 - k);
 
 const Transpose: OpRule = {
+  gradient: transposeGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     return [{ elemType, dims: dims && permOf(n, dims.length).map((p) => dims[p]) }];
@@ -46,6 +58,8 @@ const Transpose: OpRule = {
 };
 
 const Concat: OpRule = {
+  gradient: concatGradient,
+  quantize: joinsIntegers,
   shape: (n, c) => {
     const types = n.inputs.map((_, i) => inputType(n, c, i));
     const { elemType, dims } = types[0];
@@ -104,6 +118,8 @@ function splitLengths(n: OpNode, length: number, sizes: readonly number[] | unde
 }
 
 const Split: OpRule = {
+  gradient: splitGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     if (!dims) return n.outputs.map(() => ({ elemType }));
@@ -195,6 +211,8 @@ function positions(r: Range, length: number): Int32Array {
 }
 
 const Slice: OpRule = {
+  gradient: sliceGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     if (!dims) return [{ elemType }];
@@ -265,6 +283,7 @@ const Slice: OpRule = {
 };
 
 const Gather: OpRule = {
+  gradient: gatherGradient,
   shape: (n, c) => {
     const { elemType } = inputType(n, c, 0);
     const [dims, indices] = [inputDims(n, c, 0), inputDims(n, c, 1)];
@@ -371,6 +390,8 @@ function paddedPositions(length: number, begin: number, end: number, mode: strin
 }
 
 const Pad: OpRule = {
+  gradient: padGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     if (!dims) return [{ elemType }];
@@ -440,6 +461,7 @@ const Pad: OpRule = {
 };
 
 const Expand: OpRule = {
+  gradient: expandGradient,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     const shape = c.shapeValue(1);
@@ -472,6 +494,16 @@ const Expand: OpRule = {
       const to = axis + out.length - dims.length;
       if (ids && out[to] === dims[axis]) c.set(n.outputs[0], to, ids);
     });
+  },
+  simplify: (n, c, constant) => {
+    const x = c.input(0)?.dims;
+    const shape = c.constant(1) ? undefined : c.shapeValue(1);
+    if (!x || !shape) return n;
+    const lead = shape.length - x.length;
+    // A dynamic length that the input has already needs no asking for: 1 leaves it as it is.
+    const values = shape.map((d, k) => (typeof d === "number" ? d : d !== null && d === x[k - lead] ? 1 : undefined));
+    if (values.includes(undefined)) return n;
+    return { ...n, inputs: [n.inputs[0], constant(n.inputs[1], ints(values as number[]))] };
   },
   resize: (n, c) => {
     const shape = c.constant(n.inputs[1]);

@@ -1,7 +1,7 @@
 /** Operators that read the same elements under other axes: Reshape, Flatten, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth. */
 import { ModelError } from "../graph/errors.js";
 import { at, attrInt, attrInts, attrString, type Dim, type OpNode } from "../graph/graph.js";
-import { sizeOf, type Tensor } from "../graph/tensor.js";
+import { ints, sizeOf, type Tensor } from "../graph/tensor.js";
 import {
   asDim,
   axisOf,
@@ -17,6 +17,8 @@ import {
 import { type Movement, move, transpose, upTo, withDims } from "./layout.js";
 import { moveIdList, passAxes } from "./links.js";
 import { rewriteInts } from "./movement.js";
+import { depthToSpaceGradient, reshapeGradient, spaceToDepthGradient } from "./movementGradient.js";
+import { movesIntegers } from "./precision.js";
 import type { ChannelContext, ChannelIds, OpRule, ShapeContext } from "./rule.js";
 
 /** Output dims of a Reshape, with 0 (copy) and -1 (the rest) resolved. Throws ModelError when the sizes do not fit. */
@@ -75,6 +77,8 @@ export function reshapeIds(n: OpNode, c: ChannelContext): void {
 }
 
 const Reshape: OpRule = {
+  gradient: reshapeGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     const target = attrInts(n, "shape") ?? c.shapeValue(1);
@@ -98,6 +102,16 @@ const Reshape: OpRule = {
       c,
     );
   },
+  simplify: (n, c, constant) => {
+    const x = c.input(0)?.dims;
+    const target = c.constant(1) || !n.inputs[1] ? undefined : c.shapeValue(1);
+    if (!x || !target || attrInt(n, "allowzero", 0) === 1) return n;
+    const values = target.map((d, k) => (typeof d === "number" ? d : d !== null && d === x[k] ? 0 : undefined));
+    const open = values.filter((v) => v === undefined).length;
+    if (open > 1 || (open === 1 && values.includes(-1))) return n;
+    const shape = constant(n.inputs[1], ints(values.map((v) => v ?? -1)));
+    return { ...n, inputs: [n.inputs[0], shape] };
+  },
   resize: (n, c) => {
     const target = intsOf(n, "shape", c.constant(n.inputs[1] ?? ""));
     const [y] = n.outputs;
@@ -119,6 +133,8 @@ function flattenDims(n: OpNode, dims: readonly Dim[]): Dim[] {
 }
 
 const Flatten: OpRule = {
+  gradient: reshapeGradient,
+  quantize: movesIntegers,
   shape: (n, c) => [{ elemType: inputType(n, c, 0).elemType, dims: flattenDims(n, inputDims(n, c, 0)) }],
   movesElements: true,
   evaluate: (n, [x]) => x && [withDims(x, flattenDims(n, x.dims) as number[])],
@@ -132,6 +148,8 @@ function squeezedAxes(n: OpNode, dims: readonly Dim[], axes: readonly number[] |
 }
 
 const Squeeze: OpRule = {
+  gradient: reshapeGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     if (!dims) return [{ elemType }];
@@ -182,6 +200,8 @@ function unsqueezeAxes(n: OpNode, constant: Tensor | undefined): readonly number
 }
 
 const Unsqueeze: OpRule = {
+  gradient: reshapeGradient,
+  quantize: movesIntegers,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     const axes = unsqueezeAxes(n, c.constant(1));
@@ -253,6 +273,8 @@ function blockIds(n: OpNode, c: ChannelContext, movement: typeof depthToSpace, s
 }
 
 const DepthToSpace: OpRule = {
+  gradient: depthToSpaceGradient,
+  quantize: movesIntegers,
   shape: (n, c) => blockShape(n, c, true),
   movesElements: true,
   evaluate: (n, [x]) => x && [move(x, depthToSpace(n, x.dims))],
@@ -260,6 +282,8 @@ const DepthToSpace: OpRule = {
 };
 
 const SpaceToDepth: OpRule = {
+  gradient: spaceToDepthGradient,
+  quantize: movesIntegers,
   shape: (n, c) => blockShape(n, c, false),
   movesElements: true,
   evaluate: (n, [x]) => x && [move(x, spaceToDepth(n, x.dims))],

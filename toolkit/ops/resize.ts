@@ -1,8 +1,9 @@
 /** Image resampling: Resize (opset 10, 11-17, 18+) and its predecessor Upsample. */
 import { attrInts, attrString, type Dim, type OpNode } from "../graph/graph.js";
-import { ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
+import { floats, ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
 import { axisOf, inputType, mapDim, unknownDimension } from "./dims.js";
 import { freezeAxes } from "./links.js";
+import { resizeGradient } from "./movementGradient.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 
 const listOf = (t: Tensor | undefined): number[] | undefined => (t && t.data.length > 0 ? toNumberArray(t) : undefined);
@@ -50,6 +51,7 @@ function resizedDims(n: OpNode, c: ShapeContext): readonly Dim[] | undefined {
 }
 
 const Resize: OpRule = {
+  gradient: resizeGradient,
   shape: (n, c) => [{ elemType: inputType(n, c, 0).elemType, dims: resizedDims(n, c) }],
   channels: (n, c) => {
     const [x] = n.inputs;
@@ -58,6 +60,21 @@ const Resize: OpRule = {
     c.ids(x).forEach((ids, axis) => {
       if (before[axis] === after[axis]) c.set(n.outputs[0], axis, ids);
     });
+  },
+  simplify: (n, c, constant) => {
+    const x = c.input(0)?.dims;
+    const sizes = n.inputs[3] && !c.constant(3) ? c.shapeValue(3) : undefined;
+    if (!x || !sizes || attrString(n, "keep_aspect_ratio_policy", "stretch") !== "stretch") return n;
+    const scales = axesOf(n, x.length).map((axis, i) => {
+      const [length, size] = [x[axis], sizes[i]];
+      if (length !== null && length === size) return 1;
+      if (typeof length !== "number" || typeof size !== "number") return undefined;
+      // Scales are float32: the quotient must lead back to exactly this size.
+      const scale = Math.fround(size / length);
+      return scale * length === size ? scale : undefined;
+    });
+    if (scales.includes(undefined)) return n;
+    return { ...n, inputs: [n.inputs[0], n.inputs[1], constant(n.inputs[3], floats(scales as number[]))] };
   },
   resize: (n, c) => {
     const sizes = listOf(c.constant(n.inputs[3] ?? ""));
