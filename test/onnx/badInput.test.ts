@@ -147,6 +147,27 @@ test("a file cut anywhere is refused, and the byte counts are named where a leng
   expect(named).toBeGreaterThan(whole.length / 7 / 2);
 });
 
+test("millions of empty nodes, or of numbers, in a few megabytes are refused before they are decoded", () => {
+  const varint = (n: number) => [0, 1, 2, 3].map((i) => ((n >>> (7 * i)) & 127) | (i < 3 ? 128 : 0));
+  /** A model whose graph is `head` and then `length` bytes that repeat `pattern`. */
+  const bloated = (head: number[], pattern: number[], length: number): Uint8Array => {
+    const start = [0x08, 8, 0x42, 2, 0x10, 13, 0x3a, ...varint(head.length + length), ...head];
+    const bytes = new Uint8Array(start.length + length);
+    bytes.set(start);
+    if (pattern.some((b) => b !== 0))
+      for (let i = 0; i < length; i++) bytes[start.length + i] = pattern[i % pattern.length];
+    return bytes;
+  };
+  const tooMany = /hold more fields than edgefit reads/;
+  expect(() => readModel(bloated([], [0x0a, 0], 6_000_000))).toThrow(tooMany);
+  // One initializer (field 5) with packed int64_data (field 7), or with dims (field 1), of one byte each.
+  const packed = 40_000_000;
+  for (const field of [0x3a, 0x0a])
+    expect(() => readModel(bloated([0x2a, ...varint(packed + 5), field, ...varint(packed)], [0], packed))).toThrow(
+      tooMany,
+    );
+});
+
 test("a chain of 100,000 nodes needs no deep call stack", () => {
   const node = Array.from({ length: 100_000 }, (_, i) =>
     relu(`n${i}`, i === 0 ? "x" : `v${i}`, i === 99_999 ? "y" : `v${i + 1}`),

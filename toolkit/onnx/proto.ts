@@ -4,15 +4,18 @@
  */
 import {
   create,
+  type DescField,
   type DescMessage,
   fromBinary,
   type MessageInitShape,
   type MessageShape,
+  ScalarType,
   toBinary,
 } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type ModelProto, ModelProtoSchema } from "onnx-buf";
 import { ModelError } from "../graph/errors.js";
+import { refuseLookalikes } from "./lookalikes.js";
 
 export {
   type AttributeProto,
@@ -41,57 +44,13 @@ export {
 /** Protobuf cannot encode a message of 2 GiB or more. */
 export const MAX_PROTO_BYTES = 2 ** 31 - 1;
 
-/** First bytes of files that people take for ONNX models. */
-const lookalikes: readonly { name: string; test: (b: Uint8Array, text: string) => boolean; hint?: string }[] = [
-  { name: "a PNG image", test: (_, t) => t.startsWith("\x89PNG") },
-  { name: "a JPEG image", test: (b) => b[0] === 0xff && b[1] === 0xd8 && b[2] === 0xff },
-  {
-    name: "a TensorFlow Lite model",
-    test: (_, t) => t.slice(4, 8) === "TFL3",
-    hint: "convert it to ONNX first, for example with tf2onnx",
-  },
-  {
-    name: "a model in ONNX Runtime's own ORT format",
-    test: (_, t) => t.slice(4, 8) === "ORTM",
-    hint: "give the .onnx file that it was made from",
-  },
-  {
-    name: "a ZIP archive, such as a PyTorch checkpoint",
-    test: (_, t) => t.startsWith("PK\x03\x04"),
-    hint: "export the model to ONNX, for example with torch.onnx.export",
-  },
-  {
-    name: "a pickle, such as an old PyTorch checkpoint",
-    test: (b) => b[0] === 0x80 && b[1] >= 2 && b[1] <= 5 && b[2] !== 0x08,
-    hint: "export the model to ONNX",
-  },
-  { name: "a gzip archive", test: (b) => b[0] === 0x1f && b[1] === 0x8b, hint: "decompress it first" },
-  {
-    name: "an HDF5 file, such as a Keras model",
-    test: (_, t) => t.startsWith("\x89HDF"),
-    hint: "convert it to ONNX first, for example with tf2onnx",
-  },
-  { name: "a GGUF model", test: (_, t) => t.startsWith("GGUF") },
-  {
-    name: "a Git LFS pointer, not the model itself",
-    test: (_, t) => t.startsWith("version https://git-lfs"),
-    hint: "run `git lfs pull`",
-  },
-];
-
 /** Bytes to a ModelProto. Throws ModelError `not-onnx` or `truncated`, naming byte counts; never allocates beyond what the bytes justify. */
 export function decodeModel(bytes: Uint8Array): ModelProto {
   if (bytes.length === 0) throw new ModelError("not-onnx", "the file is empty (0 bytes)");
   if (bytes.length > MAX_PROTO_BYTES) throw tooLarge(bytes.length);
-  const head = Array.from(bytes.subarray(0, 64), (b) => String.fromCharCode(b)).join("");
-  const other = lookalikes.find((k) => k.test(bytes, head));
-  if (other) throw new ModelError("not-onnx", `this is ${other.name}, not an ONNX model`, { hint: other.hint });
-  if (/^[\t\n\r\x20-\x7e]+$/.test(head))
-    throw new ModelError(
-      "not-onnx",
-      `this is a text file, not an ONNX model (it starts with ${JSON.stringify(head.slice(0, 16))})`,
-    );
+  refuseLookalikes(bytes);
   checkOutline(bytes);
+  checkMemory(bytes);
   try {
     return fromBinary(ModelProtoSchema, bytes);
   } catch (cause) {
@@ -144,6 +103,85 @@ function checkOutline(bytes: Uint8Array): void {
     }
   }
   if (recognised === 0) throw notOnnx(bytes.length);
+}
+
+/** What decoded structure may take. Weights in raw form are not counted: they stay where they are in the file. */
+const MAX_STRUCTURE_BYTES = 2 ** 30;
+/** Rough sizes in memory of an empty message, an element of a 64-bit list, of another list of numbers, of a list of texts. */
+const structureBytes = { message: 400, wide: 32, number: 8, text: 64 };
+
+const wideTypes: ReadonlySet<ScalarType> = new Set([ScalarType.INT64, ScalarType.UINT64]);
+const lengthPrefixed: ReadonlySet<ScalarType> = new Set([ScalarType.STRING, ScalarType.BYTES]);
+
+/**
+ * Two bytes of a file can ask for a message of hundreds, so what decoding would take is added up before it is done. Walks
+ * exactly as the decoder does; where the bytes make no sense it stops, and the decoder will say so.
+ */
+function checkMemory(bytes: Uint8Array): void {
+  const reader = new BinaryReader(bytes);
+  let total = 0;
+  const spend = (amount: number): void => {
+    total += amount;
+    if (total <= MAX_STRUCTURE_BYTES) return;
+    throw new ModelError(
+      "too-large",
+      `the ${bytes.length} bytes hold more fields than edgefit reads (over ${MAX_STRUCTURE_BYTES / 2 ** 20} MiB of memory besides the weights)`,
+      {
+        hint: "store weights as raw data; a model never needs millions of nodes",
+      },
+    );
+  };
+  const scalar = (type: ScalarType): void => {
+    if (lengthPrefixed.has(type)) reader.pos += reader.uint32();
+    else if (type === ScalarType.FLOAT) reader.pos += 4;
+    else if (type === ScalarType.DOUBLE) reader.pos += 8;
+    else reader.skip(WireType.Varint);
+  };
+  const list = (type: ScalarType, wireType: WireType): void => {
+    const each = wideTypes.has(type)
+      ? structureBytes.wide
+      : lengthPrefixed.has(type)
+        ? structureBytes.text
+        : structureBytes.number;
+    if (wireType !== WireType.LengthDelimited || lengthPrefixed.has(type)) {
+      spend(each);
+      scalar(type);
+      return;
+    }
+    const length = reader.uint32();
+    const shortest = type === ScalarType.FLOAT ? 4 : type === ScalarType.DOUBLE ? 8 : 1;
+    spend((length / shortest) * each);
+    reader.pos += length;
+  };
+  const walk = (desc: DescMessage, end: number, depth: number): void => {
+    if (depth > 100) return;
+    while (reader.pos < end && reader.pos < reader.len) {
+      const [number, wireType] = reader.tag();
+      const field = fieldOf(desc, number);
+      if (!field) {
+        spend(structureBytes.text);
+        reader.skip(wireType, number);
+      } else if (field.message) {
+        spend(structureBytes.message);
+        const length = reader.uint32();
+        walk(field.message, reader.pos + length, depth + 1);
+      } else if (field.fieldKind === "list") list(field.scalar ?? ScalarType.INT32, wireType);
+      else scalar(field.fieldKind === "scalar" ? field.scalar : ScalarType.INT32);
+    }
+  };
+  try {
+    walk(ModelProtoSchema, bytes.length, 0);
+  } catch (cause) {
+    if (cause instanceof ModelError) throw cause;
+  }
+}
+
+const fieldsByNumber = new Map<DescMessage, Map<number, DescField>>();
+
+function fieldOf(desc: DescMessage, number: number): DescField | undefined {
+  let fields = fieldsByNumber.get(desc);
+  if (!fields) fieldsByNumber.set(desc, (fields = new Map(desc.fields.map((f) => [f.number, f]))));
+  return fields.get(number);
 }
 
 const notOnnx = (size: number, cause?: unknown) =>
