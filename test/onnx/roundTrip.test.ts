@@ -223,6 +223,21 @@ test("nodes out of order are read and written in order", () => {
   expect(decode(writeModel(g)).graph!.node.map((n) => n.name)).toEqual(["first", "second"]);
 });
 
+test("the domain ai.onnx is the default one for passes, and keeps its spelling in the file", () => {
+  const bytes = addModel(
+    { node: [{ name: "a", opType: "Relu", domain: "ai.onnx", input: ["x"], output: ["y"] }] },
+    { opsetImport: [{ domain: "ai.onnx", version: 13n }] },
+  );
+  const g = readModel(bytes);
+  expect([g.nodes[0].domain, [...g.opsets]]).toEqual(["", [["", 13]]]);
+  g.opsets.set("", 14);
+  const after = decode(writeModel(g));
+  expect([after.graph!.node[0].domain, after.opsetImport.map((e) => [e.domain, e.version])]).toEqual([
+    "ai.onnx",
+    [["ai.onnx", 14n]],
+  ]);
+});
+
 test("a free constant raises IR version 3 to 4, a listed one does not", () => {
   const listed = readModel(
     addModel(

@@ -44,10 +44,9 @@ function constantOf(n: OpNode): Tensor | undefined {
 }
 
 function foldIdentities(g: Graph): Graph {
-  const outputs = new Set(g.outputs.map((v) => v.name));
   const source = new Map<string, string>();
   for (const n of g.nodes) {
-    if (n.opType !== "Identity" || n.domain !== "" || outputs.has(n.outputs[0])) continue;
+    if (n.opType !== "Identity" || n.domain !== "") continue;
     if (g.initializers.has(n.inputs[0]) || source.has(n.inputs[0])) source.set(n.outputs[0], n.inputs[0]);
   }
   return redirect(g, source);
