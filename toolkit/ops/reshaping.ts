@@ -29,12 +29,16 @@ function reshapeDims(n: OpNode, x: readonly Dim[], target: readonly Dim[]): Dim[
   const total = productOf(x);
   const rest = productOf(out.filter((_, k) => k !== free));
   const quotient = divide(total, rest);
-  if (quotient === undefined || (free < 0 && quotient && (quotient.factor !== 1 || quotient.symbols.length > 0))) {
-    throw new ModelError("shape-mismatch", `${at(n)}: [${x.join()}] cannot be reshaped to [${target.join()}]`, {
-      where: at(n),
-    });
+  // With a dynamic dimension on either side, whether the sizes fit shows only at run time.
+  const known = total?.symbols.length === 0 && rest?.symbols.length === 0;
+  if (known && (free < 0 ? total.factor !== rest.factor : !quotient)) {
+    throw new ModelError(
+      "shape-mismatch",
+      `${at(n)}: a value of shape [${x.join()}] cannot be reshaped to [${target.join()}]`,
+      { where: at(n) },
+    );
   }
-  if (free >= 0) out[free] = asDim(quotient);
+  if (free >= 0) out[free] = asDim(quotient ?? null);
   return out;
 }
 

@@ -1,0 +1,55 @@
+import { attr } from "../../../toolkit/graph/graph.js";
+import type { Cases } from "../case.js";
+
+const map = { live: [1, 6, 4, 3] };
+const perChannel = { parameter: [6] };
+const positive = [0.2, 2] as const;
+
+export const normalization: Cases = {
+  BatchNormalization: [
+    { name: "opset 15", range: positive, inputs: [map, perChannel, perChannel, perChannel, perChannel] },
+    {
+      name: "opset 7",
+      opset: 7,
+      range: positive,
+      inputs: [map, perChannel, perChannel, perChannel, perChannel],
+      attributes: { epsilon: attr.float(1e-3) },
+    },
+    {
+      name: "rows",
+      opset: 9,
+      range: positive,
+      inputs: [{ live: [3, 6] }, perChannel, perChannel, perChannel, perChannel],
+    },
+  ],
+  InstanceNormalization: [{ name: "feature map", inputs: [map, perChannel, perChannel] }],
+  LayerNormalization: [
+    {
+      name: "last axis",
+      inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8] }, { parameter: [8] }],
+      frozen: true,
+    },
+    { name: "over tokens of a channel", inputs: [{ live: [2, 3, 8] }, { parameter: [8] }] },
+    {
+      name: "with statistics",
+      inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8] }],
+      outputs: 3,
+      frozen: true,
+    },
+  ],
+  GroupNormalization: [
+    {
+      name: "two groups",
+      opset: 21,
+      inputs: [map, perChannel, perChannel],
+      attributes: { num_groups: attr.int(2) },
+      frozen: true,
+    },
+  ],
+  LRN: [{ name: "three neighbours", inputs: [map], attributes: { size: attr.int(3) }, frozen: true }],
+  LpNormalization: [
+    { name: "channels", inputs: [map], attributes: { axis: attr.int(1) }, frozen: true },
+    { name: "columns", inputs: [map] },
+  ],
+  MeanVarianceNormalization: [{ name: "default axes", inputs: [map], frozen: true }],
+};
