@@ -5,6 +5,7 @@ import { axisOf, inputType, intsOf, unknownDimension } from "./dims.js";
 import { stridesOf } from "./layout.js";
 import { freezeAxes } from "./links.js";
 import type { ChannelContext, OpRule } from "./rule.js";
+import { reduceMeanGradient, reduceSumGradient } from "./movementGradient.js";
 
 /** Reduced axes, ascending: all when none are named, none with `noop_with_empty_axes`. Axes are an attribute or input 1. */
 export function reducedAxes(n: OpNode, rank: number, axes: Tensor | undefined): number[] {
@@ -108,8 +109,8 @@ const TopK: OpRule = {
 };
 
 export const rules = {
-  ReduceSum: reduction(sum),
-  ReduceMean: reduction((v) => sum(v) / v.length),
+  ReduceSum: { ...reduction(sum), gradient: reduceSumGradient },
+  ReduceMean: { ...reduction((v) => sum(v) / v.length), gradient: reduceMeanGradient },
   ReduceMax: reduction((v) => v.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)),
   ReduceMin: reduction((v) => v.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)),
   ReduceProd: reduction((v) => v.reduce((a, b) => a * b, 1)),

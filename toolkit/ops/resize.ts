@@ -87,4 +87,4 @@ const Resize: OpRule = {
   macs: (_n, _x, [y]) => sizeOf(y),
 };
 
-export const rules = { Resize, Upsample: { ...Resize } } satisfies Record<string, OpRule | OpRule[]>;
+export const rules = { Resize, Upsample: { ...Resize, gradient: undefined } } satisfies Record<string, OpRule | OpRule[]>;

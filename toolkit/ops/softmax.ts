@@ -2,6 +2,7 @@
 import { attrInt, type OpNode } from "../graph/graph.js";
 import { axisOf, inputType } from "./dims.js";
 import { passAxes } from "./links.js";
+import { logSoftmaxGradient, softmaxGradient } from "./linearGradient.js";
 import type { OpRule } from "./rule.js";
 
 const why = "normalises over it, so removing one channel changes the others";
@@ -30,7 +31,7 @@ const along: OpRule = {
 export const softmaxAxis = (n: OpNode, rank: number): number => axisOf(n, attrInt(n, "axis", -1), rank);
 
 export const rules = {
-  Softmax: [{ ...flattened }, { ...along }],
-  LogSoftmax: [{ ...flattened }, { ...along }],
+  Softmax: [{ ...flattened }, { ...along, gradient: softmaxGradient }],
+  LogSoftmax: [{ ...flattened }, { ...along, gradient: logSoftmaxGradient }],
   Hardmax: [{ ...flattened }, { ...along }],
 } satisfies Record<string, OpRule | OpRule[]>;
