@@ -112,6 +112,11 @@ test("everything that edgefit does not model comes back unchanged", () => {
                 t: { name: "inside", dims: [], dataType: DataType.INT8, rawData: new Uint8Array([7]), docString: "t" },
               },
               { name: "old", f: 0.5 },
+              {
+                name: "emptyName",
+                type: AttributeType.TENSOR,
+                t: { name: "", dims: [], dataType: DataType.INT8, rawData: new Uint8Array([7]) },
+              },
             ],
           },
           {

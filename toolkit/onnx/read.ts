@@ -16,6 +16,7 @@ import {
   type ModelProto,
   type NodeProto,
   revise,
+  type TensorProto,
   type ValueInfoProto,
 } from "./proto.js";
 import { type ExternalReader, tensorFromProto, tensorFromSparse } from "./tensorData.js";
@@ -126,8 +127,7 @@ function graphFromProto(p: GraphProto, opsets: Map<string, number>, external?: E
       throw new ModelError("duplicate-value", `the model holds two constants named "${name}"`);
     initializers.set(name, read(`constant "${name}"`));
   };
-  for (const t of p.initializer)
-    addInitializer(t.name, (what) => tensorFromProto(revise(t, { name: "" }), what, external));
+  for (const t of p.initializer) addInitializer(t.name, (what) => tensorFromProto(withoutName(t), what, external));
   for (const t of p.sparseInitializer) addInitializer(t.values?.name ?? "", (what) => tensorFromSparse(t, what));
   const graph: Graph = {
     name: p.name,
@@ -149,6 +149,13 @@ function graphFromProto(p: GraphProto, opsets: Map<string, number>, external?: E
   };
   graph.nodes = sortTopologically(graph);
   return graph;
+}
+
+/** The graph keeps names of constants; the tensor need not. */
+function withoutName(p: TensorProto): TensorProto {
+  const bare = revise(p, {});
+  delete (bare as Partial<TensorProto>).name;
+  return bare;
 }
 
 function nodeFromProto(p: NodeProto, index: number, opsets: Map<string, number>, external?: ExternalReader): OpNode {

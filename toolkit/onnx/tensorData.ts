@@ -80,12 +80,9 @@ export function tensorFromProto(p: TensorProto, what: string, external?: Externa
   }
   if (elemType === "other") return { elemType, dims, data: new Uint8Array(0), extras: bytes ? inlined(p, bytes) : p };
   const extras = inlined(p);
+  const own = (field: keyof TensorProto) => Object.hasOwn(p, field);
   const carriesMore =
-    p.name !== "" ||
-    p.docString !== "" ||
-    p.metadataProps.length > 0 ||
-    p.$unknown !== undefined ||
-    p.segment !== undefined;
+    own("name") || own("docString") || own("segment") || own("$unknown") || p.metadataProps.length > 0;
   const tensor: Tensor = {
     elemType,
     dims,
