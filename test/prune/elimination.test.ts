@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { eliminate } from "../../toolkit/prune/elimination.js";
+import { contributions, eliminate } from "../../toolkit/prune/elimination.js";
 import { emptyCross, emptyMoments, type Moments } from "../../toolkit/prune/gram.js";
 import { ownTarget, solve } from "../../toolkit/prune/leastSquares.js";
 import { gaussian } from "../support/random.js";
@@ -123,6 +123,26 @@ describe("eliminate", () => {
     const e = eliminate([{ moments: momentsOf(doubled), weights, blocks: single }], 9, 1e-9);
     expect([3, 8]).toContain(e.order[0]);
     expect(e.error[1]).toBeLessThan(1e-6);
+  });
+});
+
+describe("contributions", () => {
+  test("its moments are those of what each channel adds to the outputs", () => {
+    const blocks = [0, 1, 2, 3].map((c) => Int32Array.from([2 * c, 2 * c + 1]));
+    const { moments } = contributions({ moments: m, weights: w, blocks });
+    const z = (row: Float64Array, c: number, o: number): number =>
+      [...blocks[c]].reduce((s, k) => s + w[o * columns + k] * row[k], 0);
+    for (let c = 0; c < 4; c++) {
+      for (let d = 0; d < 4; d++) {
+        let expected = 0;
+        for (let o = 0; o < outputs; o++) {
+          const [zc, zd] = [c, d].map((k) => x.map((row) => z(row, k, o)));
+          const mean = (v: number[]): number => v.reduce((a, b) => a + b, 0) / v.length;
+          expected += mean(zc.map((v, i) => v * zd[i])) - mean(zc) * mean(zd);
+        }
+        expect(moments.products[c * 4 + d]).toBeCloseTo(expected, 6);
+      }
+    }
   });
 });
 

@@ -7,7 +7,7 @@ import { cloneGraph, type Graph } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
 import { type Tensor, toNumbers } from "../graph/tensor.js";
 import { affineAfter } from "./affine.js";
-import { type Elimination, eliminate, type QuadraticError } from "./elimination.js";
+import { contributions, type Elimination, eliminate, type QuadraticError } from "./elimination.js";
 import {
   accumulate,
   emptyMoments,
@@ -97,7 +97,7 @@ export function reconstructionOrder(
     const weights = reader.rule.toMatrix(reader.node, g.initializers.get(reader.weight)!);
     const scale = affineAfter(g, reader)?.scale;
     if (scale) for (let i = 0; i < weights.length; i++) weights[i] *= scale[Math.floor(i / reader.columns)];
-    return { moments: m, weights, blocks: columnBlocks(groups, group, reader) };
+    return contributions({ moments: m, weights, blocks: columnBlocks(groups, group, reader) });
   });
   return errors.length > 0 ? eliminate(errors, group.width) : undefined;
 }
