@@ -64,7 +64,8 @@ export function randomKeep(groups: ChannelGroups, seed: number, share = 0.6): Ke
 /** Greatest difference, relative to the greatest magnitude of the second where that exceeds 1. Not a number: infinite. */
 export function relativeError(a: Tensor, b: Tensor): number {
   if (a.dims.join() !== b.dims.join()) return Number.POSITIVE_INFINITY;
-  const [x, y] = [toNumbers(a), toNumbers(b)];
+  const read = (t: Tensor) => (t.data instanceof Float32Array ? t.data : toNumbers(t));
+  const [x, y] = [read(a), read(b)];
   let worst = 0;
   let scale = 1;
   for (let i = 0; i < x.length; i++) {

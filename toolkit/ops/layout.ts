@@ -111,13 +111,24 @@ export const withDims = (t: Tensor, dims: readonly number[]): Tensor => ({ ...t,
 
 /** Positions `keep` along one axis. */
 export function takeAxis(t: Tensor, axis: number, keep: ArrayLike<number>): Tensor {
-  return move(
-    t,
-    perAxis(
-      t.dims,
-      t.dims.map((d, k) => (k === axis ? keep : upTo(d))),
-    ),
-  );
+  const dims = t.dims.map((d, k) => (k === axis ? keep.length : d));
+  if (Array.isArray(t.data)) {
+    const coordinates = t.dims.map((d, k) => (k === axis ? keep : upTo(d)));
+    return move(t, perAxis(t.dims, coordinates));
+  }
+  const source = t.data as Float32Array;
+  const outer = sizeOf(t.dims.slice(0, axis));
+  const inner = sizeOf(t.dims.slice(axis + 1));
+  const data = new (source.constructor as new (n: number) => Float32Array)(sizeOf(dims));
+  let at = 0;
+  for (let o = 0; o < outer; o++) {
+    for (let k = 0; k < keep.length; k++) {
+      const from = (o * t.dims[axis] + keep[k]) * inner;
+      data.set(source.subarray(from, from + inner), at);
+      at += inner;
+    }
+  }
+  return { elemType: t.elemType, dims, data: data as TensorData };
 }
 
 /** Tensors of one element type, one after the other along an axis. */
