@@ -35,7 +35,7 @@ export interface Member {
 }
 
 export interface Group {
-  /** Name of the node that first makes these channels, with a counter where it makes several groups. */
+  /** Name of the first node that makes these channels, with a counter where it makes several groups. */
   id: string;
   /** Number of channels; at least one is always kept. */
   width: number;
@@ -93,7 +93,6 @@ export function findGroups(g: Graph): ChannelGroups {
     axes.flatMap((ids, axis) => (ids ? [{ value, axis, ids }] : [])),
   );
   const { groupOf, channelOf, first, widths } = classify(links, cells);
-  const names = groupNames(links, first);
 
   const layouts = new Map<string, (AxisLayout | undefined)[]>();
   const members: Member[][] = widths.map(() => []);
@@ -113,7 +112,7 @@ export function findGroups(g: Graph): ChannelGroups {
   const groups: Group[] = widths.map((width, i) => {
     const frozen = links.frozen(first[i]);
     return {
-      id: names[i],
+      id: links.origin(first[i]).name,
       width,
       ...(frozen === undefined ? {} : { frozen }),
       producers: [],
@@ -123,6 +122,7 @@ export function findGroups(g: Graph): ChannelGroups {
   });
   addProducers(g, links, groups, (id) => groupOf.get(links.find(id)) as number);
   addConsumers(links, groups, (id) => groupOf.get(links.find(id)) as number);
+  nameGroups(groups);
   return view(g, groups, layouts);
 }
 
@@ -166,15 +166,16 @@ function classify(links: ChannelLinks, cells: readonly Cell[]) {
   return { groupOf, channelOf, first, widths };
 }
 
-function groupNames(links: ChannelLinks, first: readonly number[]): string[] {
+/** A group is named after the first node with a weight that makes it, else after whichever node its channels come from. */
+function nameGroups(groups: Group[]): void {
   const taken = new Set<string>();
-  return first.map((id) => {
-    const base = links.origin(id).name;
+  for (const group of groups) {
+    const base = group.producers[0]?.node ?? group.id;
     let name = base;
     for (let i = 2; taken.has(name); i++) name = `${base}#${i}`;
     taken.add(name);
-    return name;
-  });
+    group.id = name;
+  }
 }
 
 function countOf(group: Int32Array): Map<number, number> {
