@@ -30,37 +30,38 @@ export class RangeObserver {
   readonly negative = new Float64Array(BINS);
 
   /** Takes in the elements of one batch. */
-  add(data: ArrayLike<number>): void {
+  add(data: Float32Array | Float64Array): void {
+    const n = data.length;
     let { min, max } = this;
     let bad = 0;
-    for (let i = 0; i < data.length; i++) {
+    let zeros = 0;
+    for (let i = 0; i < n; i++) {
       const v = data[i];
+      if (v === 0) zeros++;
       // NaN - NaN and Inf - Inf are not 0.
-      if (v - v !== 0) bad++;
-      else {
+      if (v - v === 0) {
         if (v < min) min = v;
         if (v > max) max = v;
-      }
+      } else bad++;
     }
+    this.zeros += zeros;
     this.nonFinite += bad;
-    this.count += data.length - bad;
+    this.count += n - bad;
     if (min > max) return;
     this.min = min;
     this.max = max;
     const largest = Math.max(Math.abs(min), Math.abs(max));
-    if (largest > 0) this.fit(largest);
+    if (largest === 0) return;
+    this.fit(largest);
     const { positive, negative } = this;
-    const perWidth = this.binWidth > 0 ? 1 / this.binWidth : 0;
-    let zeros = 0;
-    for (let i = 0; i < data.length; i++) {
-      const v = data[i];
-      if (v > 0) {
-        if (v <= max) positive[Math.min(BINS - 1, Math.floor(v * perWidth))]++;
-      } else if (v < 0) {
-        if (v >= min) negative[Math.min(BINS - 1, Math.floor(-v * perWidth))]++;
-      } else if (v === 0) zeros++;
+    const perWidth = 1 / this.binWidth;
+    const finite = bad > 0 ? data.filter((v) => v - v === 0) : data;
+    for (let i = 0; i < finite.length; i++) {
+      const v = finite[i];
+      // The largest value of all falls on the end of the last bin.
+      if (v > 0) positive[Math.min(BINS - 1, (v * perWidth) | 0)]++;
+      else if (v < 0) negative[Math.min(BINS - 1, (-v * perWidth) | 0)]++;
     }
-    this.zeros += zeros;
   }
 
   private fit(largest: number): void {

@@ -5,7 +5,16 @@
  */
 import { GraphBuilder, type Ref } from "../graph/builder.js";
 import { removeDead } from "../graph/edit.js";
-import { type Attribute, attr, cloneGraph, type Graph, type OpNode, opsetOf, producersOf, typeOf } from "../graph/graph.js";
+import {
+  type Attribute,
+  attr,
+  cloneGraph,
+  type Graph,
+  type OpNode,
+  opsetOf,
+  producersOf,
+  typeOf,
+} from "../graph/graph.js";
 import { floats, scalar, type Tensor, toNumbers } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { QuantizeRule } from "../ops/rule.js";

@@ -3,7 +3,7 @@
 import { ModelError } from "../graph/errors.js";
 import { cloneGraph, type Graph } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
-import { toFloat32 } from "../graph/tensor.js";
+import { type Tensor, toFloat32 } from "../graph/tensor.js";
 import { withSession } from "../runtime/session.js";
 import type { QuantRange } from "./affine.js";
 import { DEFAULT_METHOD, type Feed, feedsOfBatch, type ImageBatch } from "./feed.js";
@@ -67,9 +67,8 @@ export async function observe(
     .filter((v) => !inputs.has(v))
     .map((name) => ({ name, type: { elemType: "float32" as const } }));
   let images = 0;
-  const take = (f: Feed, results: Record<string, { data: ArrayLike<number> }>): void => {
-    for (const [name, observer] of observers)
-      observer.add((inputs.has(name) ? toFloat32(f.feeds[name]) : results[name].data) as ArrayLike<number>);
+  const take = (f: Feed, results: Record<string, Tensor>): void => {
+    for (const [name, observer] of observers) observer.add(toFloat32(inputs.has(name) ? f.feeds[name] : results[name]));
     images += f.images;
     o.progress?.({ stage: "calibrating", done: images, total: o.total ?? images });
   };
@@ -78,7 +77,7 @@ export async function observe(
     for await (const batch of batches) {
       for (const f of feedsOfBatch(prepared, batch)) {
         throwIfAborted(o.signal);
-        take(f, (await session.run(f.feeds)) as Record<string, { data: Float32Array }>);
+        take(f, await session.run(f.feeds));
       }
     }
   });
