@@ -1,0 +1,155 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { floats } from "../../toolkit/graph/tensor.js";
+import { activationGrid, quantizeBias, quantizeWeight } from "../../toolkit/quantize/affine.js";
+import { RangeObserver } from "../../toolkit/quantize/observer.js";
+
+const observed = (...batches: ArrayLike<number>[]): RangeObserver => {
+  const o = new RangeObserver();
+  for (const b of batches) o.add(Float64Array.from(b));
+  return o;
+};
+
+/** Sorted-array quantile: the brute-force counterpart. */
+const quantileOf = (values: readonly number[], q: number): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)];
+};
+
+/** A long-tailed, reproducible sequence. */
+const tailed = (n: number, seed = 1): number[] => {
+  let state = seed;
+  return Array.from({ length: n }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const u = (state + 0.5) / 2 ** 32;
+    return Math.log(u / (1 - u)) * (1 + (state % 7));
+  });
+};
+
+test("min-max covers all finite values and always zero", () => {
+  expect(observed([1, 2], [3, 0.5]).range({ kind: "minmax" })).toEqual({ low: 0, high: 3 });
+  expect(observed([-1, -5]).range({ kind: "minmax" })).toEqual({ low: -5, high: 0 });
+});
+
+test("percentiles agree with a sorted array to one bin", () => {
+  for (const seed of [1, 2, 3]) {
+    const values = tailed(20000, seed);
+    const o = observed(values.slice(0, 100), values.slice(100));
+    for (const q of [0.0005, 0.01, 0.3, 0.5, 0.99, 0.9995]) {
+      expect(Math.abs(o.quantile(q) - quantileOf(values, q)), `${q}`).toBeLessThanOrEqual(o.binWidth);
+    }
+    const r = o.range({ kind: "percentile", percentile: 99.9 });
+    expect(Math.abs(r.high - quantileOf(values, 0.9995))).toBeLessThanOrEqual(o.binWidth);
+    expect(Math.abs(r.low - quantileOf(values, 0.0005))).toBeLessThanOrEqual(o.binWidth);
+  }
+});
+
+test("the order and the cut of the data into batches change nothing", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.float({ noNaN: true, noDefaultInfinity: true, min: -1e6, max: 1e6 }), {
+        minLength: 1,
+        maxLength: 60,
+      }),
+      fc.nat(59),
+      (values, cut) => {
+        const a = observed(values.slice(0, cut), values.slice(cut));
+        const b = observed(values.toReversed());
+        expect(a.range({ kind: "mse" })).toEqual(b.range({ kind: "mse" }));
+        expect(a.quantile(0.7)).toBe(b.quantile(0.7));
+        expect(a.count).toBe(values.length);
+      },
+    ),
+  );
+});
+
+test("memory does not depend on the amount of data", () => {
+  const cells = (o: RangeObserver): number => o.positive.length + o.negative.length;
+  const small = observed([1]);
+  const large = observed(...Array.from({ length: 50 }, (_, i) => tailed(2000, i + 1)));
+  expect(cells(large)).toBe(cells(small));
+  expect(large.count).toBe(100000);
+  const total = large.zeros + large.positive.reduce((a, b) => a + b, 0) + large.negative.reduce((a, b) => a + b, 0);
+  expect(total).toBe(100000);
+});
+
+test("the MSE range beats the full range and every coarser choice where there are outliers", () => {
+  const values = [...tailed(5000), 200];
+  const o = observed(values);
+  const error = (r: { low: number; high: number }): number => {
+    const { scale, zeroPoint } = activationGrid(r);
+    return values.reduce((sum, v) => {
+      const q = Math.min(255, Math.max(0, Math.round(v / scale) + zeroPoint));
+      return sum + ((q - zeroPoint) * scale - v) ** 2;
+    }, 0);
+  };
+  const full = o.range({ kind: "minmax" });
+  const chosen = error(o.range({ kind: "mse" }));
+  expect(chosen).toBeLessThanOrEqual(error(full));
+  for (let a = 0.3; a <= 1; a += 0.05) {
+    // The search looks at bin centres, the brute force at the values: they differ by a little.
+    expect(chosen).toBeLessThanOrEqual(1.02 * error({ low: full.low * a, high: full.high * a }));
+  }
+});
+
+test("NaN and infinity are counted and enter no range", () => {
+  const o = observed([1, Number.NaN, 2, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]);
+  expect(o.nonFinite).toBe(3);
+  expect(o.count).toBe(2);
+  expect(o.range({ kind: "minmax" })).toEqual({ low: 0, high: 2 });
+  expect(o.positive.reduce((a, b) => a + b, 0)).toBe(2);
+});
+
+test.each([
+  ["all zero", [0, 0, 0], { low: 0, high: 0 }],
+  ["constant", [3, 3, 3], { low: 0, high: 3 }],
+  ["nothing", [], { low: 0, high: 0 }],
+  ["only NaN", [Number.NaN], { low: 0, high: 0 }],
+  ["one denormal", [1e-40], { low: 0, high: 1e-40 }],
+] as const)("%s gives a usable grid", (_, values, range) => {
+  for (const method of [{ kind: "minmax" }, { kind: "percentile", percentile: 99.9 }] as const) {
+    const r = observed([...values]).range(method);
+    expect(r).toEqual(range);
+    const grid = activationGrid(r);
+    expect(grid.scale).toBeGreaterThan(0);
+    expect(grid.zeroPoint).toBe(0);
+  }
+  expect(activationGrid(observed([...values]).range({ kind: "mse" })).scale).toBeGreaterThan(0);
+});
+
+test("zero is represented exactly on every grid", () => {
+  fc.assert(
+    fc.property(
+      fc.double({ noNaN: true, min: -1e3, max: 1e3 }),
+      fc.double({ noNaN: true, min: 0, max: 1e3 }),
+      (low, width) => {
+        const { scale, zeroPoint } = activationGrid({ low, high: low + width });
+        expect(Number.isInteger(zeroPoint)).toBe(true);
+        expect(zeroPoint).toBeGreaterThanOrEqual(0);
+        expect(zeroPoint).toBeLessThanOrEqual(255);
+        expect(Math.fround(scale)).toBe(scale);
+      },
+    ),
+  );
+  expect(() => activationGrid({ low: Number.NaN, high: 1 })).toThrow();
+});
+
+test("weights are rounded per channel of the given axis", () => {
+  const w = floats([1, -2, 0.5, 0.25, 100, -100], [2, 3]);
+  const rows = quantizeWeight(w, 0);
+  expect([...rows.scales]).toEqual([Math.fround(2 / 127), Math.fround(100 / 127)]);
+  expect([...(rows.values.data as Int8Array)]).toEqual([64, -127, 32, 0, 127, -127]);
+  const columns = quantizeWeight(w, 1);
+  expect([...(columns.values.data as Int8Array)]).toEqual([127, -3, 1, 32, 127, -127]);
+  const reduced = quantizeWeight(w, 0, { reduceRange: true });
+  expect(Math.max(...(reduced.values.data as Int8Array).map(Math.abs))).toBe(64);
+});
+
+test("the bias of a channel with tiny weights still fits into int32", () => {
+  const w = floats([1e-9, 0, 1, 1], [2, 2]);
+  const q = quantizeWeight(w, 0, { bias: [50, 50], inputScale: 1e-4 });
+  const b = quantizeBias([50, 50], 1e-4, q.scales);
+  const values = b.values.data as Int32Array;
+  const scales = b.scales.data as Float32Array;
+  for (const c of [0, 1]) expect(Math.abs(values[c] * scales[c] - 50)).toBeLessThan(1e-3);
+});
