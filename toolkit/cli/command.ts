@@ -1,0 +1,27 @@
+/** What a command is: a declaration of flags and one call into the library. */
+import type { Argv } from "yargs";
+import type { Terminal } from "./render.js";
+
+/** What a running command may touch. */
+export interface Context {
+  terminal: Terminal;
+  /** Aborted by Ctrl-C. */
+  signal: AbortSignal;
+}
+
+export interface Command<Flags> {
+  /** In yargs' form: `fit <model>`. */
+  command: string;
+  describe: string;
+  /** Declares the flags, and examples for `--help`. */
+  builder(y: Argv): Argv<Flags>;
+  /** Calls the library and shows what it returns. */
+  run(flags: Flags, context: Context): Promise<void>;
+}
+
+/** The flags that a builder declares. */
+export type FlagsOf<Builder extends (y: Argv) => unknown> = ReturnType<Builder> extends Argv<infer F> ? F : never;
+
+/** A command in a list of several; its flags are known to itself only. */
+// biome-ignore lint/suspicious/noExplicitAny: yargs parses what the command declared, so the types meet at run time
+export type AnyCommand = Command<any>;

@@ -1,0 +1,8 @@
+/** The commands of edgefit, in the order in which `--help` lists them. */
+import type { AnyCommand } from "./command.js";
+import { demo } from "./demo.js";
+import { fit } from "./fit.js";
+import { inspect } from "./inspect.js";
+import { train } from "./train.js";
+
+export const commands: readonly AnyCommand[] = [fit, inspect, train, demo];

@@ -1,0 +1,119 @@
+/** `edgefit fit`: cut a model to a latency budget and write it with its report. */
+import { basename, join } from "node:path";
+import type { Argv } from "yargs";
+import type { FitOptions } from "../options.js";
+import { checkOutputFolder, type FitReport, fitReportSchema, renderHtml, writeFitOutput } from "../report/index.js";
+import type { Command, Context, FlagsOf } from "./command.js";
+import {
+  budgetFlags,
+  commonOptions,
+  dataFlags,
+  deviceFlags,
+  dimFlags,
+  dimValues,
+  examples,
+  given,
+  modelArgument,
+  optionalNumber,
+  preprocessOption,
+  seedFlag,
+} from "./flags.js";
+import { fitSummary } from "./tables.js";
+
+const criteria = ["reconstruction", "taylor", "l1", "l2", "bn"] as const;
+const group = "Fit:";
+
+const declare = (y: Argv) => {
+  const own = budgetFlags(modelArgument(y), undefined)
+    .option("percentile", {
+      choices: ["p50", "p95"] as const,
+      group,
+      describe: "which statistic must meet the budget (p50)",
+    })
+    .option("finetune", {
+      type: "string",
+      requiresArg: true,
+      group,
+      describe: "epochs of distillation from the original, without labels (0)",
+    })
+    .option("int8", {
+      choices: ["auto", "off", "on"] as const,
+      group,
+      describe: "INT8 where the device gains, never, or wherever possible (auto)",
+    })
+    .option("criterion", { choices: criteria, group, describe: "how channels are ranked (reconstruction)" })
+    .option("calibration-images", {
+      type: "string",
+      requiresArg: true,
+      group,
+      describe: "training images for statistics and INT8 ranges",
+    });
+  return examples(
+    seedFlag(dimFlags(dataFlags(deviceFlags(own)))),
+    [
+      "fit model.onnx --budget 8ms --data photos/",
+      "photos/ has a folder per class; preprocessor_config.json lies beside the model",
+    ],
+    [
+      "fit model.onnx --budget 60% --data cifar10:cifar/ --finetune 5",
+      "then five epochs of distillation from the original",
+    ],
+    [
+      "fit detector.onnx --budget 30fps --percentile p95 --data photos/ --dim batch=1",
+      "no labels: the report says how far the outputs agree with the original's",
+    ],
+    ["fit model.onnx --config fit.json --json > report.json", "flags from a file, the report on stdout"],
+  );
+};
+
+type Flags = FlagsOf<typeof declare>;
+
+export const fit: Command<Flags> = {
+  command: "fit <model>",
+  describe: "Cut a model to a latency budget",
+  builder: declare,
+  async run(flags, context) {
+    await fitAndWrite(options(flags), flags.out, context);
+  },
+};
+
+function options(flags: Flags): FitOptions {
+  const { model, budget, device, percentile, data, int8, criterion } = flags;
+  return given({
+    model,
+    budget: String(budget),
+    device,
+    percentile,
+    data,
+    int8,
+    criterion,
+    threads: optionalNumber("--threads", flags.threads, 1),
+    finetune: optionalNumber("--finetune", flags.finetune, 0),
+    limit: optionalNumber("--limit", flags.limit, 1),
+    calibrationImages: optionalNumber("--calibration-images", flags["calibration-images"], 1),
+    seed: optionalNumber("--seed", flags.seed, 0),
+    dims: dimValues(flags.dim),
+    preprocess: preprocessOption(flags),
+  });
+}
+
+/** Runs `fit`, writes model and reports to `out`, and shows the summary. */
+export async function fitAndWrite(options: FitOptions, out: string, context: Context): Promise<void> {
+  await checkOutputFolder(out);
+  const { fit: run } = await import("../fit.js");
+  const { report, model } = await run({ ...options, ...commonOptions(context) });
+  const files = outputFiles(report, model);
+  await writeFitOutput(out, files, context.signal);
+  const paths = files.map((f) => join(out, f.name));
+  context.terminal.result((colors) => fitSummary(report, paths, colors), report);
+}
+
+/** `NAME.fitted.onnx`, `report.json` and `report.html`. */
+function outputFiles(report: FitReport, model: Uint8Array) {
+  const checked = fitReportSchema.parse(report);
+  return [
+    { name: `${basename(report.model.file, ".onnx")}.fitted.onnx`, bytes: model },
+    { name: "report.json", bytes: `${JSON.stringify(checked, null, 2)}\n` },
+    { name: "report.html", bytes: renderHtml(checked) },
+  ];
+}
