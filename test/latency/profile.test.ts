@@ -1,0 +1,189 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { median } from "simple-statistics";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { lookup, randomWidths } from "../../toolkit/latency/index.js";
+import { profileModel } from "../../toolkit/profile.js";
+import { sliceGraph } from "../../toolkit/prune/slice.js";
+import {
+  convUs,
+  FakeDevice,
+  fakeVariant,
+  residualNet,
+  TRUE_PER_CALL_US,
+  TRUE_PER_LAUNCH_US,
+  TRUE_SCALE,
+} from "./fakeDevice.js";
+
+const graph = residualNet();
+let cacheDir: string;
+beforeEach(() => {
+  cacheDir = mkdtempSync(join(tmpdir(), "edgefit-latency-"));
+});
+afterEach(() => rmSync(cacheDir, { recursive: true }));
+
+const base = () => ({ graph, seed: 5, cacheDir, toVariant: fakeVariant, samples: 30 });
+
+/** Relative errors of predictions for fresh random sub-nets against what the device truly takes. */
+async function errorsOn(
+  device: FakeDevice,
+  profile: Awaited<ReturnType<typeof profileModel>>,
+  precision: "fp32" | "int8" = "fp32",
+) {
+  const errors = [];
+  for (const widths of randomWidths(profile.groups.prunable, profile.grids, 25, 99)) {
+    const keep = new Map([...widths].map(([id, w]) => [id, Int32Array.from({ length: w }, (_, i) => i)]));
+    const { id } = await device.load(fakeVariant(sliceGraph(graph, profile.groups, keep), precision));
+    errors.push(Math.abs(profile.model.msAt(widths, precision).ms / device.trueMs(id) - 1));
+    await device.unload(id);
+  }
+  return errors;
+}
+
+describe("profileModel", () => {
+  it("recovers an additive device: rows, correction, unseen sub-nets", async () => {
+    const device = new FakeDevice();
+    const profile = await profileModel({ ...base(), runner: device });
+    const errors = await errorsOn(device, profile);
+    expect(median(errors)).toBeLessThan(0.002);
+    expect(Math.max(...errors)).toBeLessThan(0.02);
+    expect(profile.table.quality.fp32?.medianErrorPct).toBeLessThan(1);
+    expect(profile.table.quality.fp32?.spearman).toBeGreaterThan(0.95);
+    const correction = profile.table.corrections.fp32!;
+    expect(correction.scale).toBeCloseTo(TRUE_SCALE, 1);
+
+    const stem = profile.model.kernels.find((k) => k.id === "stem")!;
+    const row = lookup(profile.table, stem.key, [32], "fp32")!;
+    expect(row.us).toBeCloseTo(convUs(3, 32, 256), 3);
+    expect(row.spread).toBeLessThan(1e-6);
+    expect(device.open).toBe(0);
+  });
+
+  it("says which kernels it had to interpolate", async () => {
+    const device = new FakeDevice();
+    const profile = await profileModel({ ...base(), samples: 12, runner: device });
+    const full = new Map(profile.groups.groups.map((g) => [g.id, g.width]));
+    expect(profile.model.msAt(full).interpolated).toBe(0);
+    const odd = new Map(full).set("b0.conv1", 37);
+    expect(profile.model.msAt(odd).interpolated).toBe(2);
+    // 37 channels lie in the block of 48, the full width.
+    expect(profile.model.msAt(odd).ms).toBeCloseTo(profile.model.msAt(full).ms, 3);
+  });
+
+  it("offers the right edges of plateaus, and only those, as candidates", async () => {
+    const { candidateWidths } = await profileModel({ ...base(), samples: 60, runner: new FakeDevice() });
+    expect(candidateWidths.get("b1.conv1")!.filter((w) => w >= 16)).toEqual([16, 32, 48, 64]);
+    expect(candidateWidths.get("b0.conv1")!.filter((w) => w >= 16)).toEqual([16, 32, 48]);
+  });
+
+  it("does not mistake a machine that slows down for nets that are slow", async () => {
+    // 30 % slower from the middle on, and a ramp inside one job, which is measured again.
+    const device = new FakeDevice({
+      slowness: (call) => (call < 2000 ? 1 : call < 2200 ? 1 + (call - 2000) * 0.0015 : 1.3),
+    });
+    const profile = await profileModel({ ...base(), samples: 60, runner: device });
+    const quality = profile.table.quality.fp32!;
+    expect(quality.discarded).toBeGreaterThan(0);
+    expect(quality.drifting).toBe(0);
+    expect(quality.medianErrorPct).toBeLessThan(1);
+    const errors = await errorsOn(device, profile);
+    // The device is 30 % slower now than when most nets were measured; relative to each other they are right.
+    const level = median(errors);
+    expect(median(errors.map((e) => Math.abs(e - level)))).toBeLessThan(0.005);
+  });
+
+  it("keeps and counts what drifts every time", async () => {
+    let seconds = 0;
+    const device = new FakeDevice({ slowness: () => 1 + 0.001 * (seconds += 0.5) });
+    const profile = await profileModel({ ...base(), samples: 12, runner: device });
+    expect(profile.table.quality.fp32!.drifting).toBeGreaterThan(0);
+  });
+
+  it("measures two precisions and mixes them per kernel", async () => {
+    const device = new FakeDevice();
+    const profile = await profileModel({ ...base(), precisions: ["fp32", "int8"], runner: device });
+    expect(profile.model.precisions).toEqual(["fp32", "int8"]);
+    expect(median(await errorsOn(device, profile, "int8"))).toBeLessThan(0.002);
+    const full = new Map(profile.groups.groups.map((g) => [g.id, g.width]));
+    const [slow, fast] = [profile.model.msAt(full, "fp32").ms, profile.model.msAt(full, "int8").ms];
+    const mixed = profile.model.msAt(full, (k) => (k.id === "b0.conv1" ? "int8" : "fp32")).ms;
+    expect(fast).toBeLessThan(mixed);
+    expect(mixed).toBeLessThan(slow);
+    const device2 = new FakeDevice();
+    const { id } = await device2.load(fakeVariant(graph, "int8"));
+    expect(profile.table.reference.int8).toBeCloseTo(device2.trueMs(id), 4);
+  });
+
+  it("adds up: layers and costs give the whole", async () => {
+    const { model, groups } = await profileModel({ ...base(), runner: new FakeDevice() });
+    const widths = new Map(groups.groups.map((g) => [g.id, g.width >> 1]));
+    const { ms, low, high } = model.msAt(widths);
+    const sum = (values: Iterable<number>) => [...values].reduce((a, b) => a + b, 0);
+    expect(sum(model.layerMs(widths).values())).toBeCloseTo(ms, 9);
+    expect(sum(model.costs().map((k) => k.ms(widths))) + model.fixedMs()).toBeCloseTo(ms, 9);
+    expect(
+      model
+        .costs()
+        .find((k) => k.id === "b0.conv2")!
+        .groups.toSorted(),
+    ).toEqual(["b0.conv1", "stem"]);
+    expect(low).toBeLessThanOrEqual(ms);
+    expect(high).toBeGreaterThanOrEqual(ms);
+    expect([TRUE_PER_CALL_US, TRUE_PER_LAUNCH_US]).not.toContain(0);
+  });
+
+  it("costs nothing the second time, and measures only what is new", async () => {
+    const first = await profileModel({ ...base(), runner: new FakeDevice() });
+    expect(first.cached).toBe(false);
+    const idle = new FakeDevice();
+    const second = await profileModel({ ...base(), seed: 77, runner: idle });
+    expect(second.cached).toBe(true);
+    expect(idle.loads).toBe(0);
+    expect(second.table).toEqual(first.table);
+    const third = new FakeDevice();
+    const both = await profileModel({ ...base(), precisions: ["fp32", "int8"], runner: third });
+    expect(both.cached).toBe(false);
+    expect(third.profiles).toBe(30);
+    expect((await profileModel({ ...base(), refresh: true, runner: new FakeDevice() })).cached).toBe(false);
+  });
+
+  it("measures anew for another runtime version", async () => {
+    await profileModel({ ...base(), runner: new FakeDevice() });
+    expect((await profileModel({ ...base(), runner: new FakeDevice({ version: "1.1" }) })).cached).toBe(false);
+  });
+
+  it("goes on where an interrupted profile stopped", async () => {
+    const whole = await profileModel({ ...base(), cacheDir: join(cacheDir, "whole"), runner: new FakeDevice() });
+    const broken = new FakeDevice({ failAtProfile: 20 });
+    await expect(profileModel({ ...base(), runner: broken })).rejects.toThrow("the cable came off");
+    expect(readdirSync(cacheDir).filter((f) => f.endsWith(".partial.json"))).toHaveLength(1);
+    const device = new FakeDevice();
+    const resumed = await profileModel({ ...base(), runner: device });
+    expect(device.profiles).toBe(30 - 18);
+    expect(resumed.table.rows).toEqual(whole.table.rows);
+    expect(readdirSync(cacheDir).some((f) => f.endsWith(".partial.json") || f.endsWith(".tmp"))).toBe(false);
+  });
+
+  it("stops when asked and leaves nothing loaded", async () => {
+    const controller = new AbortController();
+    const device = new FakeDevice();
+    const onProgress = (e: { done: number }) => e.done >= 12 && controller.abort(new Error("enough"));
+    await expect(profileModel({ ...base(), runner: device, signal: controller.signal, onProgress })).rejects.toThrow(
+      "enough",
+    );
+    expect(device.open).toBe(0);
+  });
+
+  it("refuses emulated devices and tables that were tampered with", async () => {
+    await expect(profileModel({ ...base(), runner: new FakeDevice({ emulated: true }) })).rejects.toMatchObject({
+      code: "emulated-device",
+    });
+    await profileModel({ ...base(), runner: new FakeDevice() });
+    const [file] = readdirSync(cacheDir);
+    writeFileSync(join(cacheDir, file), readFileSync(join(cacheDir, file), "utf8").replace('"us":', '"us":-'));
+    await expect(profileModel({ ...base(), runner: new FakeDevice() })).rejects.toMatchObject({
+      code: "table-malformed",
+    });
+  });
+});
