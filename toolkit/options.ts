@@ -8,9 +8,10 @@ import type { Progress } from "./graph/progress.js";
 export type Device = "local" | (string & {}) | DeviceRunner;
 
 /** Where the preprocessing of images comes from. Flags win over the file; the file wins over one found beside the model. */
-export interface PreprocessOptions extends PreprocessingFlags {
+export interface PreprocessOptions {
   /** A Hugging-Face-style `preprocessor_config.json`. Default: that file beside the model, if there is one. */
   file?: string;
+  flags?: PreprocessingFlags;
 }
 
 /** What every long-running story takes. */
@@ -19,7 +20,7 @@ export interface CommonOptions {
   /** One sentence per condition that spoils a number or narrows a promise; also listed in the result. */
   onWarning?: (warning: string) => void;
   /** Receives the lines that the runtime itself writes, warnings included. Default: they are dropped. */
-  onRuntimeLog?: (line: string) => void;
+  onLog?: (line: string) => void;
   /** Aborting rejects with the signal's reason, ends the workers and leaves no half-written file. */
   signal?: AbortSignal;
 }

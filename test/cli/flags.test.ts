@@ -5,8 +5,10 @@ describe("preprocessing flags", () => {
   test("become numbers and sizes", () => {
     expect(
       preprocessOption({ mean: "0.5, 0.25,0", std: [1, 2, 3], scale: "1/255", size: "24x32", order: "bgr" }),
-    ).toEqual({ mean: [0.5, 0.25, 0], std: [1, 2, 3], scale: 1 / 255, size: { height: 24, width: 32 }, order: "bgr" });
-    expect(preprocessOption({ size: 32 })).toEqual({ size: { height: 32, width: 32 } });
+    ).toEqual({
+      flags: { mean: [0.5, 0.25, 0], std: [1, 2, 3], scale: 1 / 255, size: { height: 24, width: 32 }, order: "bgr" },
+    });
+    expect(preprocessOption({ size: 32 })).toEqual({ flags: { size: { height: 32, width: 32 } } });
     expect(preprocessOption({ preprocess: "p.json" })).toEqual({ file: "p.json" });
     expect(preprocessOption({})).toBeUndefined();
   });

@@ -129,8 +129,7 @@ export function preprocessOption(f: {
   resample?: PreprocessingFlags["resample"];
   fit?: PreprocessingFlags["fit"];
 }): PreprocessOptions | undefined {
-  const option: PreprocessOptions = given({
-    file: f.preprocess,
+  const flags: PreprocessingFlags = given({
     mean: f.mean === undefined ? undefined : numberList("--mean", f.mean),
     std: f.std === undefined ? undefined : numberList("--std", f.std),
     scale: f.scale === undefined ? undefined : factor("--scale", f.scale),
@@ -140,6 +139,7 @@ export function preprocessOption(f: {
     resample: f.resample,
     fit: f.fit,
   });
+  const option = given({ file: f.preprocess, flags: Object.keys(flags).length > 0 ? flags : undefined });
   return Object.keys(option).length > 0 ? option : undefined;
 }
 
@@ -148,7 +148,7 @@ export function commonOptions({ terminal, signal }: Context): CommonOptions {
   return {
     onProgress: terminal.progress,
     onWarning: terminal.warn,
-    ...(terminal.log ? { onRuntimeLog: terminal.log } : {}),
+    ...(terminal.log ? { onLog: terminal.log } : {}),
     signal,
   };
 }
