@@ -66,7 +66,7 @@ const percentChange = (before: number, after: number): string => {
   return `${percent > 0 ? "+" : ""}${percent.toFixed(0)} %`;
 };
 
-/** The result of `fit`: headline, before and after, the budget, what to be careful about. */
+/** The result of `fit`: headline, before and after, the budget. Warnings were shown when they arose. */
 export function fitSummary(r: FitReport, files: readonly string[], c: Colors): string {
   const { original: a, fitted: b, budget } = r;
   const row = (name: string, pick: (m: ModelFigures) => number, format: (v: number) => string) => [
@@ -142,7 +142,6 @@ export function fitSummary(r: FitReport, files: readonly string[], c: Colors): s
       ],
       c,
     ),
-    ...r.warnings.map((w) => `${c.yellow("warning:")} ${w}`),
   ].join("\n");
 }
 

@@ -1,0 +1,38 @@
+/** The public API of edgefit. */
+
+export { DeviceError, type DeviceFacts, type DeviceRunner, openLocalRunner, resolveDevice } from "../runners/index.js";
+export { type Budget, budgetMs, type Percentile, parseBudget } from "./budget.js";
+export {
+  type Batch,
+  DataError,
+  type Dataset,
+  loadDataset,
+  loadPreprocessing,
+  type Preprocessing,
+  type PreprocessingFlags,
+  type Split,
+} from "./data/index.js";
+export { type FitResult, fit } from "./fit.js";
+export { BudgetError, EdgefitError, type ErrorFacts, isEdgefitError, ModelError, UsageError } from "./graph/errors.js";
+export type { Graph, OpNode, Value, ValueType } from "./graph/graph.js";
+export type { Progress, ProgressEvent } from "./graph/progress.js";
+export type { ElemType, Tensor } from "./graph/tensor.js";
+export { type Inspection, inspect, inspectModel } from "./inspect.js";
+export { readModel, readModelFile, writeModel, writeModelFile } from "./onnx/index.js";
+export type {
+  Criterion,
+  FitOptions,
+  InspectOptions,
+  PreprocessOptions,
+  ProfileOptions,
+  ValidateOptions,
+} from "./options.js";
+export {
+  type FitReport,
+  fitReportSchema,
+  type ModelFigures,
+  renderHtml,
+  reportJsonSchema,
+  writeFitOutput,
+} from "./report/index.js";
+export { toolVersion } from "./version.js";
