@@ -391,7 +391,7 @@ function paddedPositions(length: number, begin: number, end: number, mode: strin
 
 const Pad: OpRule = {
   gradient: padGradient,
-  quantize: movesIntegers,
+  quantize: { activations: [0], passThrough: true, onIntegers: { fill: 2 } },
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     if (!dims) return [{ elemType }];

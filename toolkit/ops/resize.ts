@@ -5,6 +5,7 @@ import { axisOf, inputType, mapDim, unknownDimension } from "./dims.js";
 import { freezeAxes } from "./links.js";
 import { resizeGradient } from "./movementGradient.js";
 import type { OpRule, ShapeContext } from "./rule.js";
+import { movesIntegers } from "./precision.js";
 
 const listOf = (t: Tensor | undefined): number[] | undefined => (t && t.data.length > 0 ? toNumberArray(t) : undefined);
 
@@ -51,6 +52,8 @@ function resizedDims(n: OpNode, c: ShapeContext): readonly Dim[] | undefined {
 }
 
 const Resize: OpRule = {
+  // Interpolation computes new values and has no integer kernel with a grid of its own.
+  quantize: { ...movesIntegers, when: (n) => attrString(n, "mode", "nearest") === "nearest" },
   gradient: resizeGradient,
   shape: (n, c) => [{ elemType: inputType(n, c, 0).elemType, dims: resizedDims(n, c) }],
   channels: (n, c) => {

@@ -86,8 +86,8 @@ export interface GradientContext {
 export interface QuantizeRule {
   /** Inputs that are quantised as activations. */
   activations: readonly number[];
-  /** Input index of a weight quantised symmetrically, with the axis of its output channels. */
-  weight?: { input: number; axis: (n: OpNode) => number };
+  /** Input index of a weight quantised symmetrically, with the axis of its output channels; `rank` where only that rank will do. */
+  weight?: { input: number; axis: (n: OpNode) => number; rank?: number };
   /** Input index of a bias stored as int32 at scale sx*sw. */
   bias?: number;
   /** The operator only moves or compares values, so output and input share scale and zero point (MaxPool, Reshape, …). */
@@ -98,6 +98,11 @@ export interface QuantizeRule {
   clamp?(n: OpNode, constant: (name: string) => Tensor | undefined): readonly [number, number] | undefined;
   /** The runtime's integer kernel can give a float result directly (Gemm, MatMul), so a float reader costs no extra node. */
   floatOutput?: boolean;
+  /**
+   * With `passThrough`: ONNX Runtime leaves the pairs around the operator in place, so it is written on the integers
+   * themselves. `fill` is the input with the value of new elements (Pad); absent there means 0, whose code is the zero point.
+   */
+  onIntegers?: { fill: number };
   /** Which calls have an integer kernel; absent: all. */
   when?(n: OpNode): boolean;
   /** The output range is known beforehand (Softmax, Sigmoid: 0..1). */

@@ -69,6 +69,12 @@ interface GridRefs {
   grid: ActivationGrid;
 }
 
+const codeOf = (value: number, { scale, zeroPoint }: ActivationGrid): Tensor => ({
+  elemType: "uint8",
+  dims: [],
+  data: Uint8Array.of(Math.max(0, Math.min(255, Math.round(value / scale) + zeroPoint))),
+});
+
 class Placer {
   private readonly out: Graph;
   private readonly builder: GraphBuilder;
@@ -108,6 +114,10 @@ class Placer {
   }
 
   private placeInteger(n: OpNode, rule: QuantizeRule): void {
+    if (rule.onIntegers && !this.graphOutputs.has(n.outputs[0])) {
+      this.placeOnIntegers(n, rule, rule.onIntegers.fill);
+      return;
+    }
     const inputs = [...n.inputs];
     for (const i of activationInputs(n, rule)) if (inputs[i]) inputs[i] = this.read(inputs[i]);
     if (rule.weight) this.placeWeight(n, rule, inputs);
@@ -124,6 +134,27 @@ class Placer {
       if (type && raw[i] !== v) this.out.valueTypes.set(raw[i], type);
       this.quantizeDequantize(v, raw[i]);
     });
+  }
+
+  /** Between the Quantize of its input and a Dequantize of its own; new elements get the code of the value that fills them. */
+  private placeOnIntegers(n: OpNode, rule: QuantizeRule, fill: number): void {
+    const x = n.inputs[rule.activations[0]];
+    const y = n.outputs[0];
+    const { scale, zeroPoint, grid } = this.gridFor(gridOwner(this.plan, x));
+    const dequantized = this.read(x);
+    const inputs = [...n.inputs];
+    inputs[rule.activations[0]] = this.out.nodes.find((d) => d.outputs[0] === dequantized)!.inputs[0];
+    const value = toNumbers(this.g.initializers.get(n.inputs[fill] ?? "") ?? scalar(0))[0];
+    while (inputs.length <= fill) inputs.push("");
+    inputs[fill] = value === 0 ? zeroPoint : this.builder.initializer(`${y}_fill`, codeOf(value, grid));
+    const q = this.builder.unique(`${y}_q`);
+    this.out.nodes.push({ ...n, inputs, outputs: [q] });
+    const dims = typeOf(this.g, y)?.dims;
+    this.out.valueTypes.set(q, { elemType: "uint8", ...(dims ? { dims } : {}) });
+    this.out.valueTypes.delete(y);
+    const dq = this.dequantize(q, scale, zeroPoint, y);
+    this.out.valueTypes.set(dq, { elemType: "float32", ...(dims ? { dims } : {}) });
+    this.dequantized.set(y, dq);
   }
 
   /** The dequantised twin of an activation, made on first use. */

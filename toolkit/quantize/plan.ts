@@ -147,6 +147,7 @@ class Planner {
     if (rule.weight) {
       const weight = initializers.get(n.inputs[rule.weight.input] ?? "");
       if (weight?.elemType !== "float32") return false;
+      if (rule.weight.rank !== undefined && weight.dims.length !== rule.weight.rank) return false;
       const bias = rule.bias === undefined ? "" : (n.inputs[rule.bias] ?? "");
       const channels = weight.dims[rule.weight.axis(n)];
       if (channels === undefined || channels === 0) return false;
@@ -160,6 +161,8 @@ class Planner {
       );
     }
     const inputs = (rule.activations.length > 0 ? rule.activations.map((i) => n.inputs[i]) : n.inputs).filter((v) => v);
+    const fill = rule.onIntegers && n.inputs[rule.onIntegers.fill];
+    if (fill && !initializers.has(fill)) return false;
     return (
       inputs.some((v) => this.integer.has(v)) &&
       inputs.every((v) => this.integer.has(v) || initializers.get(v)?.elemType === "float32")

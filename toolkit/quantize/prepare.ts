@@ -1,6 +1,8 @@
 /** The float graph that is observed, measured and quantised: one form for all of them, so that names mean the same. */
+
+import { redirect, removeDead } from "../graph/edit.js";
 import { ModelError } from "../graph/errors.js";
-import { type Graph, opsetOf } from "../graph/graph.js";
+import { type Graph, type OpNode, opsetOf } from "../graph/graph.js";
 import { tidy } from "../graph/tidy.js";
 import { foldBatchNorm } from "../ops/foldBatchNorm.js";
 import { inferShapes } from "../ops/infer.js";
@@ -22,5 +24,19 @@ export function prepareForQuantization(g: Graph): Graph {
   }
   const inferred = inferShapes(tidy(g));
   const raised = opset < RAISED_OPSET ? inferShapes(raiseOpset(inferred)) : inferred;
-  return foldBatchNorm(raised);
+  return foldBatchNorm(withoutIdentities(raised));
 }
+
+/** Nodes that do nothing at inference would stand between operators that belong together. */
+function withoutIdentities(g: Graph): Graph {
+  const outputs = new Set(g.outputs.map((v) => v.name));
+  const source = new Map<string, string>();
+  for (const n of g.nodes) {
+    const idle = n.domain === "" && (n.opType === "Identity" || (n.opType === "Dropout" && isIdleDropout(n)));
+    if (idle && !outputs.has(n.outputs[0]) && !n.outputs[1]) source.set(n.outputs[0], n.inputs[0]);
+  }
+  return removeDead(redirect(g, source));
+}
+
+/** Since operator set 12 an input can switch training on. */
+const isIdleDropout = (n: OpNode): boolean => (n.inputs[2] ?? "") === "";
