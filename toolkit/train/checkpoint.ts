@@ -1,5 +1,5 @@
 /**
- * A training run on disk: an ONNX file without nodes whose constants are the flat vectors and whose metadata says where
+ * A training run on disk: an ONNX file without nodes whose outputs are the flat vectors and whose metadata says where
  * the run was. Written to a temporary name first.
  */
 import { access } from "node:fs/promises";
@@ -31,7 +31,10 @@ export interface Checkpoint {
 
 export async function writeCheckpoint(path: string, c: Checkpoint): Promise<void> {
   const g = emptyGraph("checkpoint");
-  for (const [name, vector] of Object.entries(c.state.vectors)) g.initializers.set(name, floats(vector));
+  for (const [name, vector] of Object.entries(c.state.vectors)) {
+    g.initializers.set(name, floats(vector));
+    g.outputs.push({ name, type: { elemType: "float32", dims: [vector.length] } });
+  }
   const { epoch, history, state } = c;
   g.model.metadata.set("training", JSON.stringify({ epoch, history, step: state.step }));
   await writeModelFile(path, g);

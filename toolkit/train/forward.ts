@@ -22,6 +22,7 @@ export interface StatisticsUse {
   batchVariance: Ref;
   /** Share of the old value that stays, per step (ONNX's convention; 0.9 by default). */
   momentum: number;
+  channels: number;
   /** Elements per channel in a batch. */
   count: number;
 }
@@ -77,6 +78,7 @@ function onBatchStatistics(g: Graph): { graph: Graph; statistics: StatisticsUse[
       batchMean,
       batchVariance,
       momentum: attrFloat(n, "momentum", 0.9),
+      channels: dims[1],
       count: dims.reduce((a, b) => a * b, 1) / dims[1],
     });
     // With momentum 0 the running outputs are the batch's statistics.

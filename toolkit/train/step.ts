@@ -8,6 +8,7 @@ import { differentiate } from "./autodiff.js";
 import type { Forward } from "./forward.js";
 import { clipNorm, type Optimizer } from "./optimizers.js";
 import { type Layout, layoutOf } from "./parameters.js";
+import { writeOutBatchNorm } from "./writtenOut.js";
 
 /** Names of the generated graphs' own inputs and outputs. */
 export const names = {
@@ -63,6 +64,7 @@ function differentiated(forward: Forward, layout: Layout): Differentiated {
     new Map([[forward.built.value, builder.const(1)]]),
     layout.entries.map((e) => e.name),
   );
+  writeOutBatchNorm(builder, types);
   const gradient = join(
     builder,
     layout.entries.map((e) => gradients.get(e.name) ?? zeros(builder, e.dims)),
@@ -86,7 +88,7 @@ export function statisticsLayout(forward: Forward): Layout {
       [s.runningMean, s.runningVariance].flatMap((name) => {
         if (seen.has(name)) return [];
         seen.add(name);
-        return [{ name, dims: forward.graph.initializers.get(name)!.dims }];
+        return [{ name, dims: [s.channels] }];
       }),
     ),
   );
