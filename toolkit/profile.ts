@@ -306,14 +306,14 @@ async function resume(path: string, seed: number): Promise<Partial> {
   return known.seed === seed ? known : fresh;
 }
 
-/** Fewer calls for slower models: about 100 ms of profiled and 60 ms of plain calls per net and session. */
+/** Fewer calls for slower models: about 60 ms of profiled and of plain calls per net and session. */
 function sampling(
   referenceMs: readonly number[],
   given: Omit<SampleOptions, "seed" | "signal"> = {},
 ): Omit<SampleOptions, "seed"> {
   const ms = referenceMs.length > 0 ? median([...referenceMs]) : 1;
   const within = (low: number, value: number, high: number) => Math.round(Math.min(high, Math.max(low, value)));
-  return { calls: within(12, 100 / ms, 200), samples: within(10, 30 / ms, 60), ...given };
+  return { calls: within(12, 60 / ms, 120), samples: within(10, 30 / ms, 60), ...given };
 }
 
 /** The first channels of each group: a latency does not depend on which ones are kept. */

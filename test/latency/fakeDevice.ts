@@ -43,11 +43,14 @@ function launches(g: Graph, factor: number): NodeTime[] {
       outputDims: [written],
       durationsUs: Float64Array.of(us * factor),
     });
-  g.nodes.forEach((n, i) => {
-    if (n.opType === "Relu" || n.opType === "Add") return; // fused into the convolution before
+  for (const [i, n] of g.nodes.entries()) {
+    if (n.opType === "Relu" || n.opType === "Add") continue; // fused into the convolution before
     const x = dims(n.inputs[0]);
     const y = dims(n.outputs[0]);
-    if (n.opType !== "Conv") return void emit(n.name, n.opType, [x], y, 4);
+    if (n.opType !== "Conv") {
+      emit(n.name, n.opType, [x], y, 4);
+      continue;
+    }
     if (x[1] < 16 && x[1] !== 3)
       emit(`ReorderOutput_token_${i}`, "ReorderOutput", [x], x, reorderUs(x[1], x[2] * x[3]));
     const strides = attrInts(n, "strides") ?? [1, 1];
@@ -57,7 +60,7 @@ function launches(g: Graph, factor: number): NodeTime[] {
       next = g.nodes.find((m) => (m.opType === "Relu" || m.opType === "Add") && m.inputs[0] === last.outputs[0]);
     }
     emit(`${last.outputs[0]}_nchwc`, "Conv", [x], y, convUs(x[1], y[1], y[2] * y[3]) * (strides[0] === 2 ? 1.1 : 1));
-  });
+  }
   return out;
 }
 
