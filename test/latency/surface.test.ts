@@ -54,10 +54,22 @@ describe("fitSurface", () => {
     expect(often).toBeGreaterThan(21.5);
   });
 
+  it("knows its own scatter: less with more observations", () => {
+    const rows = grid(4, 64).map((w) => row([w], 10 * Math.ceil(w / 16)));
+    const error = (n: number) =>
+      fitSurface(
+        rows.map((r) => ({ ...r, n })),
+        0.04,
+      ).at([24]).error;
+    expect(error(1)).toBeLessThan(0.04);
+    expect(error(1)).toBeGreaterThan(0.005);
+    expect(error(4)).toBeCloseTo(error(1) / 2);
+  });
+
   it("keeps a kernel without widths, or with a single row, as it was measured", () => {
     expect(fitSurface([row([], 7, 40)], 0.03).at([]).us).toBe(7);
     const single = fitSurface([row([16, 16], 9)], 0.03);
-    expect(single.at([16, 16])).toEqual({ us: 9, launches: 1, interpolated: false });
-    expect(single.at([16, 32])).toEqual({ us: 9, launches: 1, interpolated: true });
+    expect(single.at([16, 16])).toMatchObject({ us: 9, launches: 1, interpolated: false });
+    expect(single.at([16, 32])).toMatchObject({ us: 9, launches: 1, interpolated: true });
   });
 });

@@ -2,7 +2,7 @@
 import type { WidthRange } from "./design.js";
 import type { Precision } from "./kernel.js";
 import { plateauEdges } from "./plateaus.js";
-import type { LatencyModel } from "./predict.js";
+import type { LatencyModel, WidthCost } from "./predict.js";
 
 /**
  * Right edges of the plateaus of every group's cost (those of `grids`): the sum over all kernels that make or read its channels, along
@@ -21,16 +21,11 @@ export function candidateWidths(
     const edges = new Set<number>();
     for (const precision of precisions) {
       const touching = model.costs(precision).filter((k) => k.groups.includes(id));
-      const noise = model.noise(precision);
       for (const others of [full, half]) {
         const points = grid.map((width) => {
           const widths = new Map(others).set(id, width);
-          const parts = touching.map((k) => k.ms(widths));
-          return {
-            width,
-            ms: parts.reduce((a, b) => a + b, 0),
-            variance: parts.reduce((a, b) => a + (noise * b) ** 2, 0),
-          };
+          const sum = (of: (k: WidthCost) => number) => touching.reduce((total, k) => total + of(k), 0);
+          return { width, ms: sum((k) => k.ms(widths)), variance: sum((k) => k.errorMs(widths) ** 2) };
         });
         const sigma = Math.sqrt(Math.max(...points.map((p) => p.variance)));
         for (const edge of plateauEdges(points, sigma)) edges.add(edge);

@@ -1,6 +1,6 @@
 /** A latency table turned into answers: milliseconds of a whole net, of each layer, and of each kernel for an allocator. */
 import { EdgefitError } from "../graph/errors.js";
-import { pooledNoise, surfacesOf } from "./assemble.js";
+import { surfacesOf } from "./assemble.js";
 import { correct } from "./correction.js";
 import { type DimsOf, evaluateDim, type Kernel, type Precision } from "./kernel.js";
 import type { KernelCostEstimate } from "./surface.js";
@@ -29,6 +29,8 @@ export interface WidthCost {
   id: string;
   groups: readonly string[];
   ms(widths: Widths): number;
+  /** Standard error of `ms` from the scatter of measurements. */
+  errorMs(widths: Widths): number;
 }
 
 export interface LatencyModel {
@@ -49,8 +51,6 @@ export interface LatencyModel {
   costs(precision?: PrecisionChoice): WidthCost[];
   /** What a call costs besides its kernels. */
   fixedMs(precision?: PrecisionChoice): number;
-  /** Relative standard deviation of one observation of a kernel. */
-  noise(precision: Precision): number;
 }
 
 /**
@@ -143,13 +143,16 @@ export function latencyModel(table: LatencyTable, kernels: readonly Kernel[]): L
           id: k.id,
           groups: [...new Set(k.widths.flatMap((dim) => dim.terms.map((t) => t.group)))],
           ms(widths) {
-            const { us, launches } = estimate(k.widths.map((dim) => evaluateDim(dim, widths)));
+            const { us, launches } = estimate(at(widths)(k));
             return (scale * us + perLaunchUs * launches) / 1000;
+          },
+          errorMs(widths) {
+            const { us, error } = estimate(at(widths)(k));
+            return (scale * us * error) / 1000;
           },
         };
       }),
     fixedMs: (precision = first) => perCallUs(precision) / 1000,
-    noise: (precision) => pooledNoise(table.rows.filter((r) => r.precision === precision)),
   };
 }
 

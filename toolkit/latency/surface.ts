@@ -10,12 +10,12 @@ export interface KernelCostEstimate {
   launches: number;
   /** True when no sub-net was measured at exactly these widths. */
   interpolated: boolean;
+  /** Relative standard error of `us` from the scatter of the observations; what the staircase misses is not in it. */
+  error: number;
 }
 
 export interface Surface {
   at(widths: readonly number[]): KernelCostEstimate;
-  /** Relative standard error of an estimate at a measured row with one observation, for intervals and tests. */
-  noise: number;
 }
 
 /** Vector widths, in channels, that runtimes compute in: 1 is "no steps". */
@@ -51,16 +51,23 @@ export function fitSurface(rows: readonly Observed[], noise: number): Surface {
   const meanInverse = rows.reduce((s, r) => s + 1 / r.n, 0) / rows.length;
   const modelVariance = Math.max(0, model.looError ** 2 - noise ** 2 * meanInverse);
   const exact = new Map(rows.map((r) => [r.widths.join(","), r]));
+  const modelError = noise * Math.sqrt(model.coefficients / rows.reduce((s, r) => s + r.n, 0));
   const floor = 0.5 * Math.min(...rows.map((r) => r.us));
   return {
-    noise,
     at(widths) {
       const row = exact.get(widths.join(","));
       const modelled = Math.max(floor, model.predict(widths));
-      if (!row) return { us: modelled, launches: nearest(rows, widths).launches, interpolated: true };
+      if (!row) {
+        return { us: modelled, launches: nearest(rows, widths).launches, interpolated: true, error: modelError };
+      }
       const trust = modelVariance / (modelVariance + noise ** 2 / row.n || 1);
       const own = rows.length === 1 ? 1 : trust;
-      return { us: own * row.us + (1 - own) * modelled, launches: row.launches, interpolated: false };
+      return {
+        us: own * row.us + (1 - own) * modelled,
+        launches: row.launches,
+        interpolated: false,
+        error: Math.hypot((own * noise) / Math.sqrt(row.n), (1 - own) * modelError),
+      };
     },
   };
 }
@@ -69,6 +76,7 @@ interface Staircase {
   predict(widths: readonly number[]): number;
   /** Relative, root mean square over rows. */
   looError: number;
+  coefficients: number;
 }
 
 function bestStaircase(rows: readonly Observed[]): Staircase {
@@ -146,6 +154,7 @@ function fitStaircase(rows: readonly Observed[], shape: Shape): (Staircase & { s
   });
   return {
     shape,
+    coefficients: p,
     looError: rows.length === 1 ? 0 : Math.sqrt(squares / rows.length),
     predict: (widths) => features(widths, shape).reduce((s, f, j) => s + (f / scale[j]) * beta[j], 0),
   };
