@@ -106,6 +106,12 @@ describe("the page", () => {
     expect(renderHtml(r)).toContain("Agreement with the original, %");
   });
 
+  test("plots agreement when only some candidates have an accuracy", () => {
+    const r = sampleReport();
+    r.candidates[2].accuracy = null;
+    expect(renderHtml(r)).toContain("Agreement with the original, %");
+  });
+
   test("says so when the budget was missed", () => {
     const r = sampleReport();
     r.budget.met = false;

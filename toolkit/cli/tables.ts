@@ -68,7 +68,7 @@ const percentChange = (before: number, after: number): string => {
 
 /** The result of `fit`: headline, before and after, the budget. Warnings were shown when they arose. */
 export function fitSummary(r: FitReport, files: readonly string[], c: Colors): string {
-  const { original: a, fitted: b, budget } = r;
+  const { original: a, fitted: b, budget, settings } = r;
   const row = (name: string, pick: (m: ModelFigures) => number, format: (v: number) => string) => [
     name,
     format(pick(a)),
@@ -137,6 +137,9 @@ export function fitSummary(r: FitReport, files: readonly string[], c: Colors): s
           "changed",
           `${cut} of ${r.groups.length} channel groups narrower, ${int8} of ${r.layers.length} layers in INT8`,
         ],
+        ...(settings.data && settings.preprocessing
+          ? [["images", `${settings.data.name}, preprocessing: ${settings.preprocessing.source}`] as const]
+          : []),
         ["took", formatSeconds(Object.values(r.seconds).reduce((sum, s) => sum + s, 0))],
         ...files.map((f, i) => [i === 0 ? "written" : "", f] as const),
       ],

@@ -155,15 +155,15 @@ function candidates(r: FitReport): Markup {
   const kind = qualityOf(r);
   const plot = paretoPlot(r);
   const rows = r.candidates.map((c) => {
-    const quality = kind && c[kind] !== null ? formatPercent(c[kind] as number) : "";
+    const share = (v: number | null) => (v === null ? "" : formatPercent(v));
     const name = c.chosen ? html`<strong>${c.name}</strong>` : c.name;
-    return html`<tr><th scope="row">${name}</th><td class="value">${formatMs(c.latencyMs)}${c.measured ? null : html` <small>predicted</small>`}</td><td class="value">${quality}</td></tr>`;
+    return html`<tr><th scope="row">${name}</th><td class="value">${formatMs(c.latencyMs)}${c.measured ? null : html` <small>predicted</small>`}</td><td class="value">${share(c.agreement)}</td><td class="value">${share(c.accuracy)}</td></tr>`;
   });
   return html`<section id="candidates"><h2>Candidates</h2>
-<p class="muted">What was weighed on the way. A point on the line is not beaten in both latency and ${kind ?? "quality"} by another one.</p>
+<p class="muted">What was weighed on the way. A point on the line is not beaten in both latency and ${kind ?? "quality"} by another one.${kind === "agreement" ? " Agreement with the original was judged on training images held back from calibration." : ""}</p>
 <div class="side"><figure>${plot ?? html`<p>No candidate was evaluated for quality, so there is nothing to plot.</p>`}
 <figcaption>Circle: fp32. Diamond: INT8. Square: mixed. Hollow: latency predicted, not measured.</figcaption></figure>
-<table><thead><tr><th scope="col">Candidate</th><th scope="col" class="value">${r.budget.percentile}</th><th scope="col" class="value">${kind === "agreement" ? "Agreement" : "Accuracy"}</th></tr></thead><tbody>${rows}</tbody></table></div></section>`;
+<table><thead><tr><th scope="col">Candidate</th><th scope="col" class="value">${r.budget.percentile}</th><th scope="col" class="value">Agreement</th><th scope="col" class="value">Accuracy</th></tr></thead><tbody>${rows}</tbody></table></div></section>`;
 }
 
 function layers(r: FitReport): Markup {

@@ -40,10 +40,11 @@ ${name("fitted", after, 46.5)}
 </svg>`;
 }
 
-/** Which quality the candidates are compared by; null when none was evaluated. */
+/** Which quality the candidates are compared by: accuracy where all have it, else agreement; null when none was evaluated. */
 export function qualityOf(r: FitReport): "accuracy" | "agreement" | null {
-  if (r.candidates.some((c) => c.accuracy !== null)) return "accuracy";
-  return r.candidates.some((c) => c.agreement !== null) ? "agreement" : null;
+  if (r.candidates.every((c) => c.accuracy !== null)) return r.candidates.length > 0 ? "accuracy" : null;
+  if (r.candidates.some((c) => c.agreement !== null)) return "agreement";
+  return r.candidates.some((c) => c.accuracy !== null) ? "accuracy" : null;
 }
 
 type Point = Candidate & { quality: number };
@@ -66,12 +67,11 @@ export function paretoPlot(r: FitReport): Markup | null {
     return [low - margin, high + margin] as const;
   };
   const xTicks = ticks(...spread([...points.map((p) => p.latencyMs), r.budget.ms], 0.04));
-  const yTicks = ticks(
-    ...spread(
-      points.map((p) => p.quality),
-      0.06,
-    ),
+  const [lowest, highest] = spread(
+    points.map((p) => p.quality),
+    0.06,
   );
+  const yTicks = ticks(Math.max(0, lowest), Math.min(1, highest)); // a share is never above 1
   const scale = (ticksOf: number[], from: number, to: number) => {
     const low = ticksOf[0];
     const high = ticksOf[ticksOf.length - 1];
