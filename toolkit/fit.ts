@@ -8,6 +8,7 @@ import {
   conditionsOf,
   type Evaluation,
   evaluateOn,
+  feedsFor,
   goldenRun,
   type OpenDevice,
   oneCall,
@@ -15,6 +16,7 @@ import {
   peakMemoryOf,
   ratioOf,
   type Timed,
+  type TimingOptions,
   timeTogether,
 } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
@@ -98,7 +100,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       const chosen = weighed.reduce((a, b) => (b.error < a.error ? b : a));
       const finished = await watch.time("fine-tuning", () => finetuned(f, chosen));
       const bytes = writeModel(finished.graph);
-      const [original, fitted] = await watch.time("measuring", () => finalRun(f, [subject.bytes, bytes]));
+      const [original, fitted] = await watch.time("measuring", () => timed(f, [subject.bytes, bytes], FINAL));
       const limitMs = limitOf(budget, o.percentile, original);
       const ms = fitted.latency[o.percentile];
       if (ms > limitMs) {
@@ -207,10 +209,7 @@ async function worthwhilePrecisions(f: Fitting, ranges: Ranges | undefined): Pro
   if (!ranges) return ["fp32"];
   if (f.o.int8 === "on") return ["int8"];
   const int8 = timingVariant(f.subject.graph, ranges, reduceRange(f));
-  const [original, quantized] = await timeTogether(f.device, f.subject, [f.subject.bytes, int8], f.call, {
-    seed: f.o.seed,
-    signal: f.o.signal,
-  });
+  const [original, quantized] = await timed(f, [f.subject.bytes, int8]);
   const { ratio } = ratioOf(original, quantized);
   if (ratio >= WORTHWHILE) return ["fp32", "int8"];
   f.warn(`INT8 is not used: on this device the whole model runs at ${ratio.toFixed(2)}x the speed of float in INT8`);
@@ -364,13 +363,17 @@ async function finetuned(f: Fitting, w: Weighed): Promise<{ graph: Graph; keptFl
   return quantized(f, graph);
 }
 
-const finalRun = (f: Fitting, models: readonly Uint8Array[]): Promise<Timed[]> =>
-  timeTogether(f.device, f.subject, models, f.call, {
-    minSamples: 200,
-    minTimeMs: 3000,
-    seed: f.o.seed,
-    signal: f.o.signal,
-  });
+/** Times models on the same image, interleaved. */
+function timed(f: Fitting, models: readonly Uint8Array[], o: TimingOptions = {}): Promise<Timed[]> {
+  const feeds = feedsFor(f.subject, f.call);
+  return timeTogether(
+    f.device,
+    models.map((model) => ({ model, feeds })),
+    { ...o, seed: f.o.seed, signal: f.o.signal },
+  );
+}
+
+const FINAL: TimingOptions = { minSamples: 200, minTimeMs: 3000 };
 
 /** Accuracy and outputs of original and fitted model on the test part; undefined without data. */
 async function evaluateBoth(f: Fitting, fitted: Uint8Array): Promise<[Evaluation | undefined, Evaluation | undefined]> {

@@ -41,7 +41,7 @@ export async function openDevice(o: DeviceOptions): Promise<OpenDevice> {
   return { runner, facts: await runner.describe(), close: () => runner.close() };
 }
 
-/** Feeds of one call. */
+/** A tensor as the feeds of one call. */
 export function feedsFor(s: Subject, t: Tensor): Feeds {
   return { [s.input.name]: { elemType: "float32", dims: t.dims, data: t.data as Float32Array } };
 }
@@ -95,20 +95,24 @@ export interface TimingOptions {
   signal?: AbortSignal;
 }
 
-/** Times models in one shuffled run, each on the same input. */
+/** A model and what it is fed. */
+export interface Contestant {
+  model: Uint8Array;
+  feeds: Feeds;
+}
+
+/** Times models in one shuffled run. */
 export async function timeTogether(
   device: OpenDevice,
-  s: Subject,
-  models: readonly Uint8Array[],
-  call: Tensor,
+  contestants: readonly Contestant[],
   o: TimingOptions = {},
 ): Promise<Timed[]> {
   const loaded: LoadedModel[] = [];
   try {
-    for (const model of models) loaded.push(await device.runner.load(model));
-    const feeds = feedsFor(s, call);
+    for (const { model } of contestants) loaded.push(await device.runner.load(model));
     const { signal, ...job } = o;
-    const measured = await device.runner.measure({ models: loaded.map((m) => ({ id: m.id, feeds })), ...job }, signal);
+    const models = loaded.map((m, i) => ({ id: m.id, feeds: contestants[i].feeds }));
+    const measured = await device.runner.measure({ models, ...job }, signal);
     return measured.map((measurement, i) => ({
       latency: summarize(measurement.samplesMs, { seed: o.seed }),
       measurement,

@@ -5,7 +5,7 @@ import { EdgefitError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
 import type { LatencyModel, Precision, Prediction } from "./latency/index.js";
-import { type OpenDevice, type Timed, timeTogether } from "./onDevice.js";
+import { feedsFor, type OpenDevice, type Timed, timeTogether } from "./onDevice.js";
 import type { CommonOptions } from "./options.js";
 import { type Allocation, type AllocationProblem, allocateWidths, cheapest } from "./prune/allocate.js";
 import type { ChannelGroups, Keep } from "./prune/groups.js";
@@ -121,12 +121,17 @@ function within(p: AllocationProblem, ms: number): Allocation {
 async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Promise<Proposal> {
   const keep = keepOf(c, a.widths);
   const cut = sliceGraph(c.subject.graph, c.groups, keep);
-  const [original, candidate] = await timeTogether(c.device, c.subject, [c.subject.bytes, o.toBytes(cut)], c.call, {
-    minSamples: 100,
-    minTimeMs: 600,
-    seed: o.seed,
-    signal: o.signal,
-  });
+  const feeds = feedsFor(c.subject, c.call);
+  const [original, candidate] = await timeTogether(
+    c.device,
+    [c.subject.bytes, o.toBytes(cut)].map((model) => ({ model, feeds })),
+    {
+      minSamples: 100,
+      minTimeMs: 600,
+      seed: o.seed,
+      signal: o.signal,
+    },
+  );
   return {
     precision: o.precision,
     widths: a.widths,

@@ -31,7 +31,7 @@ export interface Weighed {
   keptFloat: ReadonlyMap<string, "not-faster" | "not-safe">;
 }
 
-interface Judged {
+export interface Judged {
   timed: Timed;
   evaluation: Evaluation | undefined;
   peakMemoryBytes: number | null;
@@ -131,7 +131,8 @@ function withMetadata(i: ReportInput): Graph {
   return g;
 }
 
-function figures(g: Graph, bytes: number, j: Judged): ModelFigures {
+/** Everything report.json says of one model, agreement aside. */
+export function figures(g: Graph, bytes: number, j: Judged): ModelFigures {
   const { macs, params } = costsOf(g);
   return {
     latencyMs: { ...j.timed.latency, p50Interval: [...j.timed.latency.p50Interval] as [number, number] },
