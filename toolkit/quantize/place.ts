@@ -22,6 +22,7 @@ import { type ActivationGrid, activationGrid, type QuantRange, quantizeBias, qua
 import { activationInputs, gridOwner, planQdq, type QdqPlan, resultsOf } from "./plan.js";
 import { prepareForQuantization } from "./prepare.js";
 import type { Ranges } from "./ranges.js";
+import { shieldFloat } from "./shield.js";
 
 export interface PlaceOptions {
   /** Names of nodes (in the prepared graph) that stay float. */
@@ -132,7 +133,7 @@ class Placer {
     results.forEach((v, i) => {
       const type = typeOf(this.g, v);
       if (type && raw[i] !== v) this.out.valueTypes.set(raw[i], type);
-      this.quantizeDequantize(v, raw[i]);
+      this.quantizeDequantize(v, raw[i], raw[i] === v ? undefined : v);
     });
   }
 
@@ -162,10 +163,13 @@ class Placer {
     const known = this.dequantized.get(value);
     if (known) return known;
     const constant = this.g.initializers.get(value);
-    return constant ? this.constantActivation(value, constant) : this.quantizeDequantize(value, value);
+    if (constant) return this.constantActivation(value, constant);
+    const source = shieldFloat(this.g, this.out, this.builder, value, (v) => this.dequantized.has(v));
+    return this.quantizeDequantize(value, source);
   }
 
-  private quantizeDequantize(value: string, source: Ref): Ref {
+  /** Pair on `source` for `value`; the Dequantize takes over the name `output` where that is given. */
+  private quantizeDequantize(value: string, source: Ref, output?: Ref): Ref {
     const { scale, zeroPoint } = this.gridFor(gridOwner(this.plan, value));
     const dims = typeOf(this.g, value)?.dims;
     const q = this.builder.emit(
@@ -174,7 +178,7 @@ class Placer {
       {},
       { out: `${value}_q`, name: `${value}/QuantizeLinear` },
     );
-    const dq = this.dequantize(q, scale, zeroPoint, value, source === value ? undefined : value);
+    const dq = this.dequantize(q, scale, zeroPoint, value, output);
     this.out.valueTypes.set(q, { elemType: "uint8", ...(dims ? { dims } : {}) });
     if (dq !== value) this.out.valueTypes.set(dq, { elemType: "float32", ...(dims ? { dims } : {}) });
     this.dequantized.set(value, dq);
