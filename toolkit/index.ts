@@ -27,6 +27,7 @@ export type {
   ProfileOptions,
   ValidateOptions,
 } from "./options.js";
+export { type DeviceProfileResult, type KernelCost, profile } from "./profileDevice.js";
 export {
   type FitReport,
   fitReportSchema,

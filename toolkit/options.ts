@@ -68,6 +68,8 @@ export interface ProfileOptions extends DeviceOptions {
   model: string;
   /** Measure again although a table for this device and model is cached. Default false. */
   refresh?: boolean;
+  /** Whether INT8 is measured beside fp32. Default `on`. */
+  int8?: "off" | "on";
 }
 
 export interface InspectOptions {

@@ -3,6 +3,7 @@ import type { AnyCommand } from "./command.js";
 import { demo } from "./demo.js";
 import { fit } from "./fit.js";
 import { inspect } from "./inspect.js";
+import { profile } from "./profile.js";
 import { train } from "./train.js";
 
-export const commands: readonly AnyCommand[] = [fit, inspect, train, demo];
+export const commands: readonly AnyCommand[] = [fit, inspect, profile, train, demo];

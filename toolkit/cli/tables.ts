@@ -2,6 +2,7 @@
 import Table from "cli-table3";
 import type { TrainedEyeState } from "../../samples/driver-monitoring/training.js";
 import type { Inspection } from "../inspect.js";
+import type { DeviceProfileResult } from "../profileDevice.js";
 import type { FitReport, ModelFigures } from "../report/index.js";
 import {
   formatBytes,
@@ -218,6 +219,50 @@ export function trainingSummary(t: TrainedEyeState, out: string, c: Colors): str
       [
         ["took", formatSeconds(t.seconds)],
         ["written", `${out}/eye-state.onnx`],
+      ],
+      c,
+    ),
+  ].join("\n");
+}
+
+/** The result of `profile`: what each kernel costs at full width, and how well the table predicts nets that it has not seen. */
+export function profileSummary(file: string, p: DeviceProfileResult, c: Colors): string {
+  const { device, table: t } = p;
+  const precisions = (["fp32", "int8"] as const).filter((q) => p.referenceMs[q] !== undefined);
+  const both = precisions.length === 2;
+  const cost = (v: number | undefined) => (v === undefined ? "" : v.toFixed(4));
+  const gain = ({ fp32, int8 }: DeviceProfileResult["referenceMs"]) =>
+    fp32 === undefined || int8 === undefined || !(int8 > 0) ? "" : formatRatio(fp32 / int8);
+  const row = (name: string, ops: string, ms: DeviceProfileResult["referenceMs"]) => [
+    name,
+    ops,
+    ...precisions.map((q) => cost(ms[q])),
+    ...(both ? [gain(ms)] : []),
+  ];
+  const rows = p.kernels.map((k) => row(k.id, k.ops.join(" + "), k.ms));
+  const head = ["kernel", "operators", ...precisions.map((q) => `${q}, ms`), ...(both ? ["INT8 gain"] : [])];
+  const quality = precisions.flatMap((q) => {
+    const found = t.quality[q];
+    if (!found) return [];
+    const { n, medianErrorPct, p90ErrorPct, drifting } = found;
+    const drift = drifting > 0 ? `; the speed drifted during ${drifting} measurements` : "";
+    const error = `median ${medianErrorPct.toFixed(1)} %, 90th percentile ${p90ErrorPct.toFixed(1)} %`;
+    return [[`error, ${q}`, `${error} on ${n} random sub-nets, each left out in turn${drift}`] as const];
+  });
+  const threads = `${device.runtime.threads} ${device.runtime.threads === 1 ? "thread" : "threads"}`;
+  return [
+    c.bold(`${file} on ${device.hardware.cpu}, ${threads}`),
+    "",
+    table(head, [...rows, row("whole model", "", p.referenceMs)], c, ["left", "left", "right"]),
+    "",
+    facts(
+      [
+        ["device", `${device.id}, ${device.runtime.package} ${device.runtime.version}, ${device.runtime.provider}`],
+        ...quality,
+        [
+          "table",
+          `${t.rows.length} rows, ${p.cached ? "read from the cache" : "measured"} in ${formatSeconds(p.seconds)}`,
+        ],
       ],
       c,
     ),

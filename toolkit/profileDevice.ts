@@ -1,0 +1,75 @@
+/** The latency table of a device for a model's file: what `edgefit profile` makes, and `fit` finds in the cache afterwards. */
+import type { DeviceFacts } from "../runners/index.js";
+import type { LatencyTable, Precision } from "./latency/index.js";
+import { goldenRun, oneCall, openDevice } from "./onDevice.js";
+import { writeModel } from "./onnx/index.js";
+import type { ProfileOptions } from "./options.js";
+import { needsReducedRange, timingVariant } from "./precision.js";
+import { profileModel } from "./profile.js";
+import { calibrate } from "./quantize/index.js";
+import { noiseBatches, openSubject } from "./subject.js";
+
+export interface KernelCost {
+  /** Name of the node around which the kernel is built. */
+  id: string;
+  ops: readonly string[];
+  /** Milliseconds per call at full width, per measured precision; the correction for the whole model is in them. */
+  ms: Partial<Record<Precision, number>>;
+}
+
+export interface DeviceProfileResult {
+  device: DeviceFacts;
+  /** True when the table was there and nothing was measured. */
+  cached: boolean;
+  seconds: number;
+  /** Milliseconds of the unpruned model, per measured precision. */
+  referenceMs: Partial<Record<Precision, number>>;
+  kernels: readonly KernelCost[];
+  table: LatencyTable;
+}
+
+const CALIBRATION_IMAGES = 2;
+
+/**
+ * Measures the table, in fp32 and, unless `int8` is `off`, in INT8, or reads it from the cache. INT8 ranges come from
+ * noise: they shape no time. Throws ModelError for a file that is no model and DeviceError as the device does.
+ */
+export async function profile(o: ProfileOptions): Promise<DeviceProfileResult> {
+  const seed = o.seed ?? 1;
+  const { signal, onProgress, refresh, cacheDir } = o;
+  const subject = await openSubject(o);
+  const device = await openDevice(o);
+  try {
+    const [call] = noiseBatches(subject, 1, seed);
+    await goldenRun(device, subject, subject.bytes, oneCall(subject, call));
+    const batches = (async function* () {
+      for (const t of noiseBatches(subject, CALIBRATION_IMAGES, seed))
+        yield { data: t.data as Float32Array, dims: t.dims };
+    })();
+    const ranges =
+      o.int8 === "off" ? undefined : await calibrate(subject.graph, batches, { method: { kind: "minmax" }, signal });
+    const precisions: readonly Precision[] = ranges ? ["fp32", "int8"] : ["fp32"];
+    const { table, model, groups, seconds, cached } = await profileModel({
+      graph: subject.graph,
+      runner: device.runner,
+      precisions,
+      toVariant: (g, precision) =>
+        precision === "int8" && ranges ? timingVariant(g, ranges, needsReducedRange(device.facts)) : writeModel(g),
+      seed,
+      cacheDir,
+      refresh,
+      onProgress,
+      signal,
+    });
+    const full = new Map(groups.groups.map((g) => [g.id, g.width]));
+    const costs = precisions.map((p) => [p, model.layerMs(full, p)] as const);
+    const kernels = model.kernels.map(({ id, ops }) => ({
+      id,
+      ops,
+      ms: Object.fromEntries(costs.map(([p, ms]) => [p, ms.get(id)])),
+    }));
+    return { device: device.facts, cached, seconds, referenceMs: table.reference, kernels, table };
+  } finally {
+    await device.close();
+  }
+}
