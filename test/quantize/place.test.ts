@@ -234,6 +234,19 @@ describe("nodes that are kept float", () => {
   });
 });
 
+test("an operator that edgefit does not know stays as it is between integer nodes", async () => {
+  const g = between((b, y) => b.emit("Mish", [y]));
+  const typed = {
+    ...g,
+    valueTypes: new Map([[g.nodes[1].outputs[0], { elemType: "float32" as const, dims: ["N", 8, 8, 8] }]]),
+    opsets: new Map([["", 18]]),
+  };
+  const batch = images([4, 3, 8, 8]);
+  const { q } = await quantized(typed, batch);
+  expect(await optimisedOps(q)).toMatchObject({ QLinearConv: 2, QuantizeLinear: 2, DequantizeLinear: 2 });
+  expect(sqnrDb(await outputOf(typed, batch), await outputOf(q, batch))).toBeGreaterThan(33);
+});
+
 test("values that took on NaN keep their nodes float", async () => {
   const g = between((b, y) => b.relu(y));
   const bad = images([4, 3, 8, 8]);

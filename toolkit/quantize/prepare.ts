@@ -2,7 +2,7 @@
 
 import { redirect, removeDead } from "../graph/edit.js";
 import { ModelError } from "../graph/errors.js";
-import { type Graph, type OpNode, opsetOf } from "../graph/graph.js";
+import { type Graph, type OpNode, opsetOf, typeOf, type ValueType } from "../graph/graph.js";
 import { tidy } from "../graph/tidy.js";
 import { foldBatchNorm } from "../ops/foldBatchNorm.js";
 import { inferShapes } from "../ops/infer.js";
@@ -22,8 +22,11 @@ export function prepareForQuantization(g: Graph): Graph {
       hint: `export the model again with opset ${NEWEST} or older`,
     });
   }
-  const inferred = inferShapes(tidy(g));
-  const raised = opset < RAISED_OPSET ? inferShapes(raiseOpset(inferred)) : inferred;
+  // What an operator without a rule makes is taken from the file or from an earlier inference; else its type is not
+  // known, and what reads it stays float.
+  const unknown = (n: OpNode): ValueType[] => n.outputs.map((v) => typeOf(g, v) ?? { elemType: "other" });
+  const inferred = inferShapes(tidy(g), { unknown });
+  const raised = opset < RAISED_OPSET ? inferShapes(raiseOpset(inferred), { unknown }) : inferred;
   return foldBatchNorm(withoutIdentities(raised));
 }
 
