@@ -36,4 +36,5 @@ export {
   reportJsonSchema,
   writeFitOutput,
 } from "./report/index.js";
+export { type ValidatedModel, type Validation, validate } from "./validate.js";
 export { toolVersion } from "./version.js";

@@ -5,5 +5,6 @@ import { fit } from "./fit.js";
 import { inspect } from "./inspect.js";
 import { profile } from "./profile.js";
 import { train } from "./train.js";
+import { validate } from "./validate.js";
 
-export const commands: readonly AnyCommand[] = [fit, inspect, profile, train, demo];
+export const commands: readonly AnyCommand[] = [fit, inspect, profile, validate, train, demo];

@@ -18,7 +18,7 @@ import {
   preprocessOption,
   seedFlag,
 } from "./flags.js";
-import { fitSummary } from "./tables.js";
+import { fitSummary } from "./summarizeFigures.js";
 
 const criteria = ["reconstruction", "taylor", "l1", "l2", "bn"] as const;
 const group = "Fit:";

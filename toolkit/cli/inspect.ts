@@ -2,7 +2,7 @@
 import type { Argv } from "yargs";
 import type { Command, FlagsOf } from "./command.js";
 import { dimFlags, dimValues, examples, given, modelArgument } from "./flags.js";
-import { inspectionSummary } from "./tables.js";
+import { inspectionSummary } from "./summarizeModel.js";
 
 const declare = (y: Argv) =>
   examples(

@@ -12,7 +12,7 @@ import {
   optionalNumber,
   seedFlag,
 } from "./flags.js";
-import { profileSummary } from "./tables.js";
+import { profileSummary } from "./summarizeModel.js";
 
 const group = "Profile:";
 

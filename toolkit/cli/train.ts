@@ -3,7 +3,7 @@ import type { Argv } from "yargs";
 import { checkOutputFolder, writeFitOutput } from "../report/index.js";
 import type { Command, FlagsOf } from "./command.js";
 import { examples, given, optionalNumber, seedFlag } from "./flags.js";
-import { trainingSummary } from "./tables.js";
+import { trainingSummary } from "./summarizeModel.js";
 
 const group = "Train:";
 const text = (describe: string) => ({ type: "string", requiresArg: true, group, describe }) as const;

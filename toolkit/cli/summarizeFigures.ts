@@ -1,0 +1,156 @@
+/** What `fit` and `validate` found, for the terminal. */
+
+import type { FitReport, ModelFigures } from "../report/index.js";
+import {
+  formatBytes,
+  formatCount,
+  formatMs,
+  formatPercent,
+  formatPoints,
+  formatRatio,
+  formatSeconds,
+  headline,
+} from "../report/index.js";
+import type { Validation } from "../validate.js";
+import type { Colors } from "./colors.js";
+import { facts, table } from "./tables.js";
+
+const percentChange = (before: number, after: number): string => {
+  if (before === 0) return "";
+  const percent = (after / before - 1) * 100;
+  return `${percent > 0 ? "+" : ""}${percent.toFixed(0)} %`;
+};
+
+/** The result of `fit`: headline, before and after, the budget. Warnings were shown when they arose. */
+export function fitSummary(r: FitReport, files: readonly string[], c: Colors): string {
+  const { original: a, fitted: b, budget, settings } = r;
+  const row = (name: string, pick: (m: ModelFigures) => number, format: (v: number) => string) => [
+    name,
+    format(pick(a)),
+    format(pick(b)),
+    percentChange(pick(a), pick(b)),
+  ];
+  const rows: string[][] = [
+    row("latency p50", (m) => m.latencyMs.p50, formatMs),
+    row("latency p95", (m) => m.latencyMs.p95, formatMs),
+    row("latency min", (m) => m.latencyMs.min, formatMs),
+    row("first run", (m) => m.firstRunMs, formatMs),
+  ];
+  if (a.accuracy && b.accuracy) {
+    rows.unshift([
+      "accuracy, top-1",
+      formatPercent(a.accuracy.top1),
+      formatPercent(b.accuracy.top1),
+      formatPoints(b.accuracy.top1 - a.accuracy.top1),
+    ]);
+  }
+  if (b.agreement) {
+    if (b.agreement.top1 !== null) rows.push(["same top class", "", formatPercent(b.agreement.top1), ""]);
+    for (const o of b.agreement.outputs) {
+      rows.push([
+        `${o.name}: cosine, SQNR`,
+        "",
+        `${o.cosine.toFixed(4)}, ${o.sqnrDb === null ? "identical" : `${o.sqnrDb.toFixed(1)} dB`}`,
+        "",
+      ]);
+    }
+  }
+  rows.push(
+    row("MACs", (m) => m.macs, formatCount),
+    row("parameters", (m) => m.params, formatCount),
+    row("file", (m) => m.bytes, formatBytes),
+    row("peak activations", (m) => m.peakActivationBytes, formatBytes),
+  );
+  const threads = `${r.runtime.threads} ${r.runtime.threads === 1 ? "thread" : "threads"}`;
+  const measured = b.latencyMs[budget.percentile];
+  const int8 = r.layers.filter((l) => l.precision === "int8").length;
+  const cut = r.groups.filter((g) => g.widthAfter < g.widthBefore).length;
+  return [
+    "",
+    c.bold(headline(r)),
+    c.dim(
+      `${r.model.file} on ${r.device.cpu}, ${threads}, ${r.runtime.package} ${r.runtime.version} (${r.runtime.provider})`,
+    ),
+    "",
+    table(["", "original", "fitted", "change"], rows, c),
+    "",
+    facts(
+      [
+        [
+          "budget",
+          `${budget.text} = ${formatMs(budget.ms)} at ${budget.percentile}: ${formatMs(measured)} measured, ${budget.met ? c.green("met") : c.red("missed")}`,
+        ],
+        [
+          "speed-up",
+          `${formatRatio(r.speedup.ratio)} (95 % interval ${formatRatio(r.speedup.interval[0])} to ${formatRatio(r.speedup.interval[1])}, ${b.latencyMs.n} interleaved samples each)`,
+        ],
+        [
+          "predicted",
+          `${formatMs(r.prediction.correctedMs)} (${r.prediction.errorPct > 0 ? "+" : ""}${r.prediction.errorPct.toFixed(1)} % off)`,
+        ],
+        [
+          "changed",
+          `${cut} of ${r.groups.length} channel groups narrower, ${int8} of ${r.layers.length} layers in INT8`,
+        ],
+        ...(settings.data && settings.preprocessing
+          ? [["images", `${settings.data.name}, preprocessing: ${settings.preprocessing.source}`] as const]
+          : []),
+        ["took", formatSeconds(Object.values(r.seconds).reduce((sum, s) => sum + s, 0))],
+        ...files.map((f, i) => [i === 0 ? "written" : "", f] as const),
+      ],
+      c,
+    ),
+  ].join("\n");
+}
+
+/** The result of `validate`: one column per model. */
+export function validationSummary(v: Validation, c: Colors): string {
+  const { device, models } = v;
+  const { runtime } = device;
+  const row = (name: string, show: (m: Validation["models"][number]) => string) => [name, ...models.map(show)];
+  const rows = [
+    ...(models.some((m) => m.accuracy)
+      ? [row("accuracy, top-1", (m) => (m.accuracy ? formatPercent(m.accuracy.top1) : "not known"))]
+      : []),
+    ...(["p50", "p90", "p95", "min", "mean", "std"] as const).map((k) =>
+      row(`latency ${k}`, (m) => formatMs(m.latencyMs[k])),
+    ),
+    row("latency p99", (m) => (m.latencyMs.p99 === null ? "n too small" : formatMs(m.latencyMs.p99))),
+    row("p50, 95 % interval", (m) => m.latencyMs.p50Interval.map(formatMs).join(" to ")),
+    row("samples", (m) => String(m.latencyMs.n)),
+    row("first run", (m) => formatMs(m.firstRunMs)),
+    row("session creation", (m) => formatMs(m.initMs)),
+    row("MACs", (m) => formatCount(m.macs)),
+    row("parameters", (m) => formatCount(m.params)),
+    row("file", (m) => formatBytes(m.bytes)),
+    row("peak activations", (m) => formatBytes(m.peakActivationBytes)),
+    row("peak memory", (m) => (m.peakMemoryBytes === null ? "not known" : formatBytes(m.peakMemoryBytes))),
+    row("output check, largest error", (m) => m.golden.maxAbsError.toExponential(1)),
+  ];
+  const agreement = models[1]?.agreement;
+  const compared: (readonly [string, string])[] = [];
+  if (v.speedup) {
+    const { ratio, interval } = v.speedup;
+    compared.push([
+      "speed-up",
+      `${formatRatio(ratio)} (95 % interval ${formatRatio(interval[0])} to ${formatRatio(interval[1])})`,
+    ]);
+  }
+  if (agreement) {
+    if (agreement.top1 !== null) {
+      compared.push(["same answer", `${formatPercent(agreement.top1)} of ${agreement.samples} samples`]);
+    }
+    for (const o of agreement.outputs) {
+      const sqnr = o.sqnrDb === null ? "identical" : `SQNR ${o.sqnrDb.toFixed(1)} dB`;
+      compared.push([o.name, `cosine ${o.cosine.toFixed(5)}, ${sqnr}`]);
+    }
+  }
+  const threads = `${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"}`;
+  return [
+    c.bold(`${device.hardware.cpu}, ${threads}, ${runtime.package} ${runtime.version} (${runtime.provider})`),
+    ...(v.data ? [c.dim(`${v.data.name}, ${v.data.images} test images`)] : []),
+    "",
+    table(["", ...models.map((m) => m.file)], rows, c),
+    ...(compared.length ? ["", facts(compared, c)] : []),
+  ].join("\n");
+}
