@@ -49,6 +49,13 @@ describe("inferShapes", () => {
     expect(g.outputs[0].type.dims).toEqual([2, 2]);
   });
 
+  test("a dynamic dimension without a name is called after its place", () => {
+    const b = viewNet();
+    b.graph.inputs[0].type = { elemType: "float32", dims: [null, 3, 4, 4] };
+    expect(inferShapes(b.graph).outputs[0].type.dims).toEqual(["x.0", 2]);
+    expect(inferShapes(b.graph, { dims: { "x.0": 3 } }).outputs[0].type.dims).toEqual([3, 2]);
+  });
+
   test("an input shape overrides names of dimensions, not numbers", () => {
     expect(inferShapes(viewNet().graph, { inputs: { x: [4, 3, 4, 4] } }).outputs[0].type.dims).toEqual([4, 2]);
     expect(errorOf(() => inferShapes(viewNet().graph, { inputs: { x: [4, 1, 4, 4] } }))).toMatchObject({

@@ -14,7 +14,7 @@ import type { OpRule, ShapeContext } from "./rule.js";
 export interface InferOptions {
   /** Shapes of graph inputs, by name; overrides what the file says. */
   inputs?: Readonly<Record<string, readonly number[]>>;
-  /** Values of symbolic dimensions, by name: `--dim N=1`. */
+  /** Values of dynamic dimensions, by name: `--dim N=1`; one without a name is called after its place, `image.0`. */
   dims?: Readonly<Record<string, number>>;
   /** Types of the outputs of an operator without a rule. Default: ModelError. */
   unknown?: (n: OpNode, inputs: (ValueType | undefined)[]) => ValueType[];
@@ -139,10 +139,18 @@ function typesBy(rule: OpRule, n: OpNode, c: ShapeContext, g: Graph): ValueType[
 }
 
 function dimensionHint(g: Graph): string {
-  const names = new Set(g.inputs.flatMap((v) => (v.type.dims ?? []).filter((d) => typeof d === "string")));
-  if (names.size > 0) return `give the dynamic dimension a value: ${[...names].map((d) => `--dim ${d}=1`).join(" ")}`;
-  return `give the input a fixed shape, for example --input ${g.inputs[0]?.name ?? "NAME"}=1,3,224,224`;
+  const names = dynamicDimensions(g);
+  if (names.length > 0) return `give the dynamic dimension a value: ${names.map((d) => `--dim ${d}=1`).join(" ")}`;
+  return "all input dimensions are fixed: the model computes this size from its data";
 }
+
+/** Names of the dynamic dimensions of the inputs. One without a name is called after its place: `image.0`. */
+function dynamicDimensions(g: Graph): string[] {
+  const names = g.inputs.flatMap((v) => (v.type.dims ?? []).map((d, axis) => dimensionName(v.name, d, axis)));
+  return [...new Set(names.filter((d) => typeof d === "string"))];
+}
+
+const dimensionName = (input: string, d: Dim, axis: number): Dim => d ?? `${input}.${axis}`;
 
 function typesByCaller(n: OpNode, types: Map<string, ValueType>, o: InferOptions): ValueType[] {
   const inputs = n.inputs.map((name) => (name ? types.get(name) : undefined));
@@ -217,15 +225,16 @@ function givenType(name: string, type: ValueType, o: InferOptions): ValueType {
     });
     return { ...type, dims: given };
   }
-  return { ...type, dims: type.dims?.map((d) => (typeof d === "string" ? (o.dims?.[d] ?? d) : d)) };
+  const named = type.dims?.map((d, axis) => dimensionName(name, d, axis));
+  return { ...type, dims: named?.map((d) => (typeof d === "string" ? (o.dims?.[d] ?? d) : d)) };
 }
 
 function checkOptions(g: Graph, o: InferOptions): void {
-  const symbols = new Set(g.inputs.flatMap((v) => (v.type.dims ?? []).filter((d) => typeof d === "string")));
+  const symbols = dynamicDimensions(g);
   for (const name of Object.keys(o.dims ?? {})) {
-    if (!symbols.has(name)) {
+    if (!symbols.includes(name)) {
       const hint =
-        symbols.size > 0 ? `its dynamic dimensions are: ${[...symbols].join(", ")}` : "all its dimensions are fixed";
+        symbols.length > 0 ? `its dynamic dimensions are: ${symbols.join(", ")}` : "all its dimensions are fixed";
       throw new ModelError("dimension-name", `the model has no dynamic dimension "${name}"`, {
         where: `--dim ${name}`,
         hint,
