@@ -17,11 +17,10 @@ const BN_EPSILON = 1e-5;
 /** Inverted residual blocks: expansion, output channels, stride. */
 const blocks: readonly (readonly [expand: number, channels: number, stride: number])[] = [
   [1, 8, 1],
-  [4, 12, 2],
-  [4, 12, 1],
-  [4, 20, 2],
-  [4, 20, 1],
-  [4, 20, 1],
+  [4, 16, 2],
+  [4, 16, 1],
+  [4, 24, 2],
+  [4, 24, 1],
 ];
 const STEM_CHANNELS = 12;
 const HEAD_CHANNELS = 64;

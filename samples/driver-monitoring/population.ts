@@ -52,8 +52,8 @@ function drawShape(random: Random, openness: number, lightLashes: boolean): EyeS
   const liner = random.chance(0.22) ? random.between(0.8, 2.2) : 0;
   const old = random.chance(0.3) ? random.between(0.3, 1) : random.between(0, 0.25);
   return {
-    width: random.between(47, 63),
-    openRatio: mono ? random.between(0.29, 0.38) : random.between(0.32, 0.47),
+    width: random.between(50, 64),
+    openRatio: mono ? random.between(0.31, 0.38) : random.between(0.32, 0.47),
     openness,
     tilt: random.between(-0.05, 0.1),
     peak: random.between(-0.35, 0.25),
@@ -83,7 +83,7 @@ function drawPalette(random: Random, infrared: boolean): EyePalette {
       skin: grey(skin),
       lid: grey(skin * random.between(0.92, 1.06)),
       hair: grey(random.between(18, 90)),
-      iris: grey(random.between(70, 150)),
+      iris: grey(skin * random.between(0.4, 0.75)),
       sclera: grey(skin * random.between(0.95, 1.3)),
       pupil: bright ? grey(random.between(200, 250)) : grey(random.between(4, 30)),
       flesh: grey(skin * random.between(0.9, 1.05)),
@@ -120,22 +120,38 @@ function drawLight(random: Random): EyeLight {
   }));
   return {
     angle: random.between(0, 2 * Math.PI),
-    side: strong ? random.between(0.35, 0.85) : random.between(0, 0.3),
+    side: strong ? random.between(0.35, 0.8) : random.between(0, 0.3),
     socket: random.between(0.05, 0.6),
     glints,
     ...(random.chance(0.1) && {
       cast: {
         angle: random.between(0, 2 * Math.PI),
         offset: random.between(-18, 18),
-        darkness: random.between(0.2, 0.6),
+        darkness: random.between(0.2, 0.45),
       },
     }),
   };
 }
 
+/** A reflection. Where it lies over the eye it stays translucent: an eye behind a white patch has no state to tell. */
+function drawGlare(random: Random, sun: boolean): EyeGlasses["glare"][number] {
+  const x = random.between(-32, 32);
+  const y = random.between(-24, 22);
+  const overEye = Math.abs(x) < 30 && Math.abs(y) < 16;
+  return {
+    x,
+    y,
+    width: random.between(4, overEye ? 16 : 24),
+    height: random.between(5, overEye ? 14 : 20),
+    angle: random.between(-40, 40),
+    opacity: random.between(0.15, overEye ? (sun ? 0.3 : 0.45) : 0.85),
+    soft: random.chance(0.5),
+  };
+}
+
 function drawGlasses(random: Random, kind: EyeGlasses["kind"], infrared: boolean): EyeGlasses {
   const sun = kind === "sunglasses";
-  const glares = random.chance(sun ? 0.6 : 0.65) ? Math.ceil(random.between(0, 3)) : 0;
+  const glares = random.chance(sun ? 0.6 : 0.65) ? Math.ceil(random.between(0, sun ? 2 : 3)) : 0;
   const frame = random.pick(frames);
   return {
     kind,
@@ -160,57 +176,54 @@ function drawGlasses(random: Random, kind: EyeGlasses["kind"], infrared: boolean
         )
       : [235, 242, 250],
     // Darker lenses than this hide the eye altogether: there would be nothing to tell the state by.
-    tintOpacity: sun ? random.between(0.35, infrared ? 0.6 : 0.74) : random.between(0, 0.1),
-    glare: Array.from({ length: glares }, () => ({
-      x: random.between(-30, 30),
-      y: random.between(-22, 18),
-      width: random.between(4, 24),
-      height: random.between(5, 20),
-      angle: random.between(-40, 40),
-      opacity: random.between(0.2, 0.85),
-      soft: random.chance(0.5),
-    })),
+    tintOpacity: sun ? random.between(0.3, 0.55) : random.between(0, 0.1),
+    glare: Array.from({ length: glares }, () => drawGlare(random, sun)),
   };
 }
 
 function drawPose(random: Random): CropPose {
   return {
     rotation: random.normal() * 0.14,
-    scale: random.between(0.84, 1.2),
+    scale: random.between(0.88, 1.2),
     dx: random.normal() * 2.6,
     dy: random.normal() * 2.6,
-    squeeze: random.chance(0.3) ? random.between(0.72, 1) : random.between(0.93, 1),
+    squeeze: random.chance(0.3) ? random.between(0.75, 1) : random.between(0.93, 1),
     shear: random.normal() * 0.05,
   };
 }
 
-/** Skin is never recorded darker than this mean level: a camera exposes for the face. */
-const DARKEST_SKIN = 44;
-/** Noise stays below this part of the skin level, and one crop has at most one strong loss of sharpness. */
-const NOISE_TO_SKIN = 0.14;
+/** Mean level below which no skin is recorded, and no skin behind a tinted lens: a camera exposes for the face. */
+const DARKEST_SKIN = 60;
+const DARKEST_BEHIND_LENS = 40;
+/** Noise stays below this part of the level around the eye. */
+const NOISE_TO_SIGNAL = 0.08;
 
-function drawCamera(random: Random, infrared: boolean, skin: Rgb): CameraEffects {
+/** One crop has at most one strong loss of sharpness: motion, few pixels, or defocus. */
+function drawCamera(random: Random, infrared: boolean, skin: Rgb, transmission: number): CameraEffects {
   const dark = random.chance(infrared ? 0.35 : 0.25);
   const warmth = random.normal() * 0.06;
   const tint = random.normal() * 0.03;
-  const level = (skin[0] + skin[1] + skin[2]) / 3;
-  const gain = Math.max(dark ? random.between(0.28, 0.6) : random.between(0.7, 1.3), DARKEST_SKIN / level);
+  const gamma = random.between(0.8, 1.25);
+  const level = 255 * ((skin[0] + skin[1] + skin[2]) / 765) ** gamma;
+  const behind = 255 * ((transmission * (skin[0] + skin[1] + skin[2])) / 765) ** gamma;
+  const wanted = dark ? random.between(0.28, 0.6) : random.between(0.7, 1.3);
+  const gain = Math.max(wanted, DARKEST_SKIN / level, DARKEST_BEHIND_LENS / behind);
   const noise = dark || infrared ? random.between(2, 13) : random.between(0, 6);
   const loss = random.unit();
   const strength = random.unit();
   const direction = random.between(0, 2 * Math.PI);
-  const motion = loss < 0.13 ? 1 + 1.8 * strength : 0;
+  const motion = loss < 0.13 ? 1 + 1.5 * strength : 0;
   return {
     monochrome: infrared,
     gain,
-    gamma: random.between(0.8, 1.25),
+    gamma,
     whiteBalance: infrared ? [1, 1, 1] : [1 + warmth, 1 + tint, 1 - warmth],
-    vignette: infrared ? random.between(0, 0.45) : random.between(0, 0.15),
-    blurSigma: loss > 0.75 ? 0.45 + 0.6 * strength : random.between(0, 0.45),
+    vignette: infrared ? random.between(0, 0.4) : random.between(0, 0.15),
+    blurSigma: loss > 0.75 ? 0.45 + 0.5 * strength : random.between(0, 0.45),
     motion: { dx: motion * Math.cos(direction), dy: motion * Math.sin(direction) },
-    sourcePixels: loss >= 0.13 && loss < 0.33 ? Math.round(16 + 10 * strength) : CROP_SIDE,
-    noiseSigma: Math.min(noise, NOISE_TO_SKIN * level * gain),
-    jpegQuality: random.chance(0.5) ? random.pick([45, 60, 75, 90]) : 0,
+    sourcePixels: loss >= 0.13 && loss < 0.33 ? Math.round(18 + 8 * strength) : CROP_SIDE,
+    noiseSigma: Math.min(noise, NOISE_TO_SIGNAL * behind * gain),
+    jpegQuality: random.chance(0.5) ? random.pick([60, 75, 85, 95]) : 0,
   };
 }
 
@@ -230,6 +243,7 @@ export function drawAppearance(seed: number, family: number, index: number, o: A
   const infrared = random.chance(0.25);
   const eyewear = random.chance(0.3) ? "glasses" : random.chance(0.14) ? "sunglasses" : "none";
   const palette = drawPalette(random, infrared);
+  const glasses = eyewear === "none" ? undefined : drawGlasses(random, eyewear, infrared);
   return {
     side: random.chance(0.5) ? "left" : "right",
     infrared,
@@ -237,12 +251,12 @@ export function drawAppearance(seed: number, family: number, index: number, o: A
     palette,
     shape: drawShape(random, o.openness ?? drawn, palette.hair[0] > 120),
     light: drawLight(random),
-    ...(eyewear !== "none" && { glasses: drawGlasses(random, eyewear, infrared) }),
+    ...(glasses && { glasses }),
     ...(random.chance(0.05) && {
       strand: { x: random.between(-40, 40), lean: random.between(-20, 20), width: random.between(1, 4) },
     }),
     pose: drawPose(random),
-    camera: drawCamera(random, infrared, palette.skin),
+    camera: drawCamera(random, infrared, palette.skin, 1 - (glasses?.tintOpacity ?? 0)),
     detail: Math.floor(random.unit() * 2 ** 31),
   };
 }

@@ -9,7 +9,7 @@ import { buildEyeStateModel } from "./model.js";
 
 /** The recipe of the committed model. */
 export const EYE_STATE_RECIPE = {
-  epochs: 20,
+  epochs: 24,
   batchSize: 128,
   learningRate: 4e-3,
   weightDecay: 0.02,
@@ -20,7 +20,7 @@ export const EYE_STATE_RECIPE = {
 export interface TrainEyeStateOptions extends EyeStateOptions {
   /** ONNX file to write; default: none. */
   out?: string;
-  /** Default 20. */
+  /** Default 24. */
   epochs?: number;
   /** Of the eyes, the initial weights and the order of the batches. Default `EYE_STATE_SEED`. */
   seed?: number;
@@ -65,7 +65,7 @@ export async function trainEyeState(o: TrainEyeStateOptions = {}): Promise<Train
     batchSize: recipe.batchSize,
     optimizer: adamW({ weightDecay: recipe.weightDecay }),
     schedule: cosineSchedule({ learningRate: recipe.learningRate, warmup: recipe.warmup }),
-    augment: { flip: true, cropPadding: 2 },
+    augment: { flip: true },
     seed,
     threads,
     evaluate: async (g) => (await evaluateEyeState(g, data.train, { limit: FOLLOWED, threads })).accuracy,
