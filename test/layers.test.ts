@@ -136,7 +136,9 @@ describe("the layers of the source", () => {
 
   test("only cli/ writes to the terminal", () => {
     const writers = sources.filter((f) => /\bconsole\.\w+\(|\bprocess\.std(out|err)\.write\b/.test(textOf(f)));
-    expect(writers.filter((f) => !f.startsWith("toolkit/cli/"))).toEqual([]);
+    // The sample's training script is a command of its own.
+    const commands = /^toolkit\/cli\/|^samples\/driver-monitoring\/train\.ts$/;
+    expect(writers.filter((f) => !commands.test(f))).toEqual([]);
   });
 });
 

@@ -1,11 +1,12 @@
 /** The program itself, in a process of its own, on bad input. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { GraphBuilder } from "../../toolkit/graph/builder.js";
 import { writeModel } from "../../toolkit/onnx/index.js";
+import { hasShared, sharedPath } from "../support/shared.js";
 
 const root = join(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "edgefit-main-"));
@@ -81,7 +82,6 @@ describe("bad input ends with one sentence and exit status 1:", () => {
   test.each([
     ["0ms", "above zero"],
     ["soon", "not a latency budget"],
-    ["12", "no unit"],
   ])("a budget of %s", async (budget, what) => {
     const model = file("tiny.onnx", tinyModel());
     const out = join(folder, "out-budget");
@@ -148,7 +148,7 @@ describe("the program", () => {
     expect(names).toEqual(
       expect.arrayContaining(["fit", "inspect", "profile", "validate", "train", "demo", "completion"]),
     );
-    for (const name of ["fit", "inspect"]) {
+    for (const name of ["fit", "validate"]) {
       const one = await run(name, "--help");
       expect(one.status).toBe(0);
       expect(one.stdout).toMatch(new RegExp(`Examples:\\n {2}# .+\\n {2}edgefit ${name} `));
@@ -172,4 +172,23 @@ describe("the program", () => {
     const rendered = join(folder, "cache/edgefit/eyes");
     expect(existsSync(rendered) ? readdirSync(rendered).filter((f) => !f.endsWith(".rgb")) : []).toEqual([]);
   });
+
+  test.skipIf(!hasShared || process.platform !== "linux")(
+    "Ctrl-C while it measures leaves no worker behind",
+    async () => {
+      const model = sharedPath("models/resnet-cifar10/resnet20-cifar10.onnx");
+      const child = start(["profile", model, "--int8", "off"]);
+      let workers: number[] = [];
+      // The first word of progress comes once the device works.
+      child.stderr!.once("data", () => {
+        const children = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, "utf8");
+        workers = children.trim().split(/\s+/).map(Number);
+        child.kill("SIGINT");
+      });
+      const { status, stdout } = await outcomeOf(child);
+      expect({ status, stdout }).toEqual({ status: 130, stdout: "" });
+      expect(workers.length).toBeGreaterThan(0);
+      for (const pid of workers) expect(existsSync(`/proc/${pid}`)).toBe(false);
+    },
+  );
 });
