@@ -2,6 +2,7 @@
 import type { OpNode } from "../graph/graph.js";
 import * as convolution from "./convolution.js";
 import { rules as elementwise } from "./elementwise.js";
+import { rules as extension } from "./extension.js";
 import { rules as linear } from "./linear.js";
 import { rules as movement } from "./movement.js";
 import { rules as normalization } from "./normalization.js";
@@ -11,6 +12,7 @@ import { rules as reduction } from "./reduction.js";
 import { rules as reshaping } from "./reshaping.js";
 import { rules as resize } from "./resize.js";
 import type { OpRule } from "./rule.js";
+import { rules as selection } from "./selection.js";
 import { rules as shapes } from "./shapes.js";
 import { rules as softmax } from "./softmax.js";
 
@@ -19,6 +21,7 @@ type Family = Readonly<Record<string, OpRule | OpRule[]>>;
 const families: readonly (readonly [domain: string, family: Family])[] = [
   ["", convolution.rules],
   ["", elementwise],
+  ["", extension],
   ["", linear],
   ["", movement],
   ["", normalization],
@@ -27,6 +30,7 @@ const families: readonly (readonly [domain: string, family: Family])[] = [
   ["", reduction],
   ["", reshaping],
   ["", resize],
+  ["", selection],
   ["", shapes],
   ["", softmax],
   ["com.microsoft", convolution.contribRules],

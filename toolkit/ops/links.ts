@@ -30,6 +30,9 @@ export function passAxes(keeps: (axis: number) => boolean, why: string): (n: OpN
 /** Outputs carry the ids of input 0 on every axis. */
 export const sameIdsAsFirst = passAxes(() => true, "");
 
+/** For movements by amounts that are not constant: nothing that meets them can be cut. */
+export const frozenAtRunTime = passAxes(() => false, "moves it by amounts that are computed at run time");
+
 /**
  * Element-wise with broadcasting: on each output axis, the ids of all inputs of full length there are unified; inputs of
  * length 1 are broadcast and not coupled; parameters of full length are cut along.

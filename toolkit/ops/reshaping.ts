@@ -16,9 +16,9 @@ import {
 } from "./dims.js";
 import { type Movement, move, transpose, upTo, withDims } from "./layout.js";
 import { moveIdList, passAxes } from "./links.js";
-import { rewriteInts } from "./movement.js";
 import { depthToSpaceGradient, reshapeGradient, spaceToDepthGradient } from "./movementGradient.js";
 import { movesIntegers } from "./precision.js";
+import { rewriteInts } from "./rewrite.js";
 import type { ChannelContext, ChannelIds, OpRule, ShapeContext } from "./rule.js";
 
 /** Output dims of a Reshape, with 0 (copy) and -1 (the rest) resolved. Throws ModelError when the sizes do not fit. */
