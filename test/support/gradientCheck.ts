@@ -21,6 +21,8 @@ export interface GradientCase {
   opset?: number;
   /** Step of the differences in float32, where the runtime has no float64 kernel. Default 1e-2. */
   step?: number;
+  /** Elements per input that are varied one by one. Default 40. */
+  sampled?: number;
 }
 
 export interface GradientCheck {
@@ -33,7 +35,7 @@ export interface GradientCheck {
 
 const DOUBLE = 11;
 const FLOAT = 1;
-/** Elements per input that are varied one by one. */
+/** Default of `sampled`. */
 const SAMPLED = 40;
 
 /** The graph with every float32 turned into float64. */
@@ -143,7 +145,7 @@ export async function checkGradient(c: GradientCase): Promise<GradientCheck> {
       if (gradient.length !== v.length)
         throw new Error(`${c.name}: the gradient of ${name} has ${gradient.length} elements, the input ${v.length}`);
       let worst = 0;
-      const count = Math.min(SAMPLED, v.length);
+      const count = Math.min(c.sampled ?? SAMPLED, v.length);
       for (let k = 0; k < count; k++) {
         const i = Math.floor((k * v.length) / count);
         const before = v[i];

@@ -295,6 +295,10 @@ export const gradientCases: Record<string, GradientCase[]> = {
       autoPad: "SAME_UPPER",
     }),
     convolution("Conv", { name: "SAME_LOWER", x: [1, 2, 5, 5], w: [3, 2, 2, 2], autoPad: "SAME_LOWER" }),
+    {
+      ...convolution("Conv", { name: "large enough to be unrolled in parts", x: [3, 4, 250, 250], w: [2, 4, 3, 3] }),
+      sampled: 4,
+    },
     convolution("Conv", { name: "over one axis", x: [2, 3, 9], w: [4, 3, 3], pads: [1, 0], strides: [2], bias: true }),
   ],
   ConvTranspose: [

@@ -2,9 +2,11 @@
 import { ModelError } from "../graph/errors.js";
 import { at, attr, attrInt, attrInts, attrString, type Dim, type OpNode, withAttributes } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
+import { convGradient, convTransposeGradient } from "./convolutionGradient.js";
 import { inputDims, inputType, mapDim, staticDims } from "./dims.js";
 import { convLinear } from "./linearForm.js";
 import { freezeAxes } from "./links.js";
+import { weightFirst } from "./precision.js";
 import type { ChannelContext, ChannelIds, OpRule, ShapeContext, SliceContext } from "./rule.js";
 import { windowOf, windowOutput } from "./window.js";
 
@@ -92,8 +94,14 @@ function resizeGroups(n: OpNode, c: SliceContext): OpNode {
 
 /** Convolution (ONNX Conv-1, Conv-11): weight [out, in/group, k…]. */
 export const Conv: OpRule = {
+  gradient: convGradient,
+  parameters: [
+    { input: 1, decay: true },
+    { input: 2, decay: false },
+  ],
   shape: convShape,
   channels: convChannels(false),
+  quantize: weightFirst,
   resize: resizeGroups,
   linear: convLinear,
   macs: (_, [, w], [y]) => sizeOf(y) * sizeOf(w.slice(1)),
@@ -128,6 +136,11 @@ function convTransposeShape(n: OpNode, c: ShapeContext) {
 
 /** Transposed convolution (ONNX ConvTranspose-1, -11): weight [in, out/group, k…]. */
 export const ConvTranspose: OpRule = {
+  gradient: convTransposeGradient,
+  parameters: [
+    { input: 1, decay: true },
+    { input: 2, decay: false },
+  ],
   shape: convTransposeShape,
   channels: convChannels(true),
   resize: resizeGroups,

@@ -73,8 +73,29 @@ function columnsOf(g: GraphBuilder, x: Ref, v: Convolution): Ref {
 /** Beyond this ratio of floats written, one product over all images beats one product per image and a sum. */
 const ONE_PRODUCT_RATIO = 3;
 
-/** Gradient with respect to the weight, [M, C / groups, kh, kw]: a matrix product of unrolled windows and output gradients. */
+/** Unrolled windows beyond this many floats are made for some images at a time, so that they stay in the processor's cache. */
+const UNROLLED_FLOATS = 1 << 21;
+
+/**
+ * Gradient with respect to the weight, [M, C / groups, kh, kw]: a matrix product of unrolled windows and output gradients,
+ * some images at a time.
+ */
 export function convWeightGradient(g: GraphBuilder, dy: Ref, x: Ref, v: Convolution): Ref {
+  const n = v.y[0];
+  const perImage = v.x[1] * v.kernel[0] * v.kernel[1] * v.y[2] * v.y[3];
+  const images = Math.max(1, Math.floor(UNROLLED_FLOATS / perImage));
+  if (images >= n || (v.kernel[0] === 1 && v.kernel[1] === 1)) return weightGradientOf(g, dy, x, v);
+  const parts: Ref[] = [];
+  for (let from = 0; from < n; from += images) {
+    const to = Math.min(n, from + images);
+    const some = { ...v, x: v.x.with(0, to - from) as unknown as Dims4, y: v.y.with(0, to - from) as unknown as Dims4 };
+    parts.push(weightGradientOf(g, slice(g, dy, [from], [to], [0]), slice(g, x, [from], [to], [0]), some));
+  }
+  return g.emit("Sum", parts);
+}
+
+/** `convWeightGradient` of all images at once. */
+function weightGradientOf(g: GraphBuilder, dy: Ref, x: Ref, v: Convolution): Ref {
   const [n, m, oh, ow] = v.y;
   const { groups } = v;
   const positions = oh * ow;

@@ -3,8 +3,40 @@ import { attrFloat, attrInt, type OpNode } from "../graph/graph.js";
 import { type ElemType, fromNumbers, type Tensor, toNumbers } from "../graph/tensor.js";
 import { isInteger, mapConstants, selectConstants } from "./arithmetic.js";
 import { broadcastDims, inputType } from "./dims.js";
+import {
+  absGradient,
+  addGradient,
+  castGradient,
+  clipGradient,
+  divGradient,
+  eluGradient,
+  erfGradient,
+  expGradient,
+  extremeGradient,
+  geluGradient,
+  hardSigmoidGradient,
+  hardSwishGradient,
+  identityGradient,
+  leakyReluGradient,
+  logGradient,
+  meanGradient,
+  mulGradient,
+  negGradient,
+  powGradient,
+  preluGradient,
+  reciprocalGradient,
+  reluGradient,
+  sigmoidGradient,
+  softplusGradient,
+  sqrtGradient,
+  subGradient,
+  sumGradient,
+  tanhGradient,
+  whereGradient,
+} from "./elementwiseGradient.js";
 import { elemTypeAttribute } from "./elemTypes.js";
 import { sameIdsAsFirst, unifyAll } from "./links.js";
+import { mapsIntegers, pairsIntegers } from "./precision.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 
 const sameTypeAsFirst: OpRule["shape"] = (n, c) => [inputType(n, c, 0)];
@@ -65,6 +97,12 @@ export function clipLimits(n: OpNode, min: Tensor | undefined, max: Tensor | und
 }
 
 const Clip: OpRule = {
+  gradient: clipGradient,
+  quantize: {
+    activations: [0],
+    foldsIntoProducer: true,
+    clamp: (n, constant) => clipLimits(n, constant(n.inputs[1] ?? ""), constant(n.inputs[2] ?? "")),
+  },
   ...unary,
   evaluate: (n, [x, min, max]) => {
     const limits = clipLimits(n, min, max);
@@ -74,6 +112,7 @@ const Clip: OpRule = {
 
 /** Identity at inference; the optional mask output tells which elements were kept. */
 const Dropout: OpRule = {
+  gradient: identityGradient,
   channels: sameIdsAsFirst,
   shape: (n, c) => {
     const x = inputType(n, c, 0);
@@ -82,12 +121,14 @@ const Dropout: OpRule = {
 };
 
 const Identity: OpRule = {
+  gradient: identityGradient,
   ...unary,
   movesElements: true,
   evaluate: (_, [x]) => x && [x],
 };
 
 const Cast: OpRule = {
+  gradient: castGradient,
   channels: sameIdsAsFirst,
   shape: (n, c) => [{ elemType: elemTypeAttribute(n, "to", "float32"), dims: inputType(n, c, 0).dims }],
   evaluate: (n, [x]) => {
@@ -114,6 +155,7 @@ const CastLike: OpRule = {
 };
 
 const Where: OpRule = {
+  gradient: whereGradient,
   shape: broadcastShape(undefined, 1),
   channels: unifyAll,
   evaluate: (_, [condition, a, b]) => condition && a && b && selectConstants(condition, a, b),
@@ -121,11 +163,13 @@ const Where: OpRule = {
 
 /** The slope is broadcast to the input only (unidirectional); [C,1,1] slopes are cut along with their channels. */
 const PRelu: OpRule = {
+  gradient: preluGradient,
+  parameters: [{ input: 1, decay: false }],
   shape: sameTypeAsFirst,
   channels: unifyAll,
 };
 
-const Div = arithmetic(([a, b], t) => (isInteger(t) ? Math.trunc(a / b) : a / b));
+const Div = { ...arithmetic(([a, b], t) => (isInteger(t) ? Math.trunc(a / b) : a / b)), gradient: divGradient };
 
 const Mod: OpRule = {
   ...broadcast,
@@ -135,7 +179,7 @@ const Mod: OpRule = {
 };
 
 /** Sum over broadcast inputs of differing rank (opset >= 8); equal shapes before. */
-const Sum = arithmetic((v) => sum(v));
+const Sum = { ...arithmetic((v) => sum(v)), gradient: sumGradient };
 
 const boolUnary: OpRule = {
   channels: sameIdsAsFirst,
@@ -151,27 +195,35 @@ const hardSigmoid = (n: OpNode, v: number): number =>
   Math.min(1, Math.max(0, attrFloat(n, "alpha", 0.2) * v + attrFloat(n, "beta", 0.5)));
 
 export const rules = {
-  Relu: unaryOf((v) => Math.max(v, 0)),
-  LeakyRelu: { ...unary },
+  Relu: {
+    ...unaryOf((v) => Math.max(v, 0)),
+    gradient: reluGradient,
+    quantize: { activations: [0], foldsIntoProducer: true, clamp: () => [0, Number.POSITIVE_INFINITY] },
+  },
+  LeakyRelu: { ...unary, quantize: mapsIntegers, gradient: leakyReluGradient },
   ThresholdedRelu: { ...unary },
-  Elu: { ...unary },
+  Elu: { ...unary, gradient: eluGradient },
   Selu: { ...unary },
   Celu: { ...unary },
-  Sigmoid: { ...unary },
-  HardSigmoid: { ...unary, evaluate: (n, [x]) => mapConstants([x], ([v]) => hardSigmoid(n, v)) },
-  HardSwish: { ...unary },
+  Sigmoid: { ...unary, gradient: sigmoidGradient },
+  HardSigmoid: {
+    ...unary,
+    evaluate: (n, [x]) => mapConstants([x], ([v]) => hardSigmoid(n, v)),
+    gradient: hardSigmoidGradient,
+  },
+  HardSwish: { ...unary, gradient: hardSwishGradient },
   Mish: { ...unary },
-  Softplus: { ...unary },
+  Softplus: { ...unary, gradient: softplusGradient },
   Softsign: { ...unary },
-  Tanh: { ...unary },
-  Erf: { ...unary },
-  Gelu: { ...unary },
-  Exp: unaryOf(Math.exp),
-  Log: unaryOf(Math.log),
-  Sqrt: unaryOf(Math.sqrt),
-  Reciprocal: unaryOf((v) => 1 / v),
-  Abs: unaryOf(Math.abs),
-  Neg: unaryOf((v) => -v),
+  Tanh: { ...unary, gradient: tanhGradient },
+  Erf: { ...unary, gradient: erfGradient },
+  Gelu: { ...unary, gradient: geluGradient },
+  Exp: { ...unaryOf(Math.exp), gradient: expGradient },
+  Log: { ...unaryOf(Math.log), gradient: logGradient },
+  Sqrt: { ...unaryOf(Math.sqrt), gradient: sqrtGradient },
+  Reciprocal: { ...unaryOf((v) => 1 / v), gradient: reciprocalGradient },
+  Abs: { ...unaryOf(Math.abs), gradient: absGradient },
+  Neg: { ...unaryOf((v) => -v), gradient: negGradient },
   Sign: unaryOf(Math.sign),
   Floor: unaryOf(Math.floor),
   Ceil: unaryOf(Math.ceil),
@@ -186,16 +238,25 @@ export const rules = {
   Cast,
   CastLike,
   PRelu,
-  Add: { ...arithmetic(([a, b]) => a + b), sums: true },
-  Sub: arithmetic(([a, b]) => a - b),
-  Mul: arithmetic(([a, b]) => a * b),
+  Add: {
+    ...arithmetic(([a, b]) => a + b),
+    sums: true,
+    quantize: pairsIntegers,
+    gradient: addGradient,
+    parameters: [
+      { input: 0, decay: false, vectorOnly: true },
+      { input: 1, decay: false, vectorOnly: true },
+    ],
+  },
+  Sub: { ...arithmetic(([a, b]) => a - b), gradient: subGradient },
+  Mul: { ...arithmetic(([a, b]) => a * b), quantize: pairsIntegers, gradient: mulGradient },
   Div,
   Mod,
-  Pow: arithmetic(([a, b]) => a ** b),
-  Min: arithmetic((v) => Math.min(...v)),
-  Max: arithmetic((v) => Math.max(...v)),
+  Pow: { ...arithmetic(([a, b]) => a ** b), gradient: powGradient },
+  Min: { ...arithmetic((v) => Math.min(...v)), gradient: extremeGradient },
+  Max: { ...arithmetic((v) => Math.max(...v)), gradient: extremeGradient },
   Sum,
-  Mean: arithmetic((v) => sum(v) / v.length),
+  Mean: { ...arithmetic((v) => sum(v) / v.length), gradient: meanGradient },
   Where,
   Equal: comparison(([a, b]) => a === b),
   Greater: comparison(([a, b]) => a > b),

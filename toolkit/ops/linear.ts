@@ -1,9 +1,10 @@
 /** Matrix products. */
 import { ModelError } from "../graph/errors.js";
-import { at, attrInt, type Dim, type OpNode } from "../graph/graph.js";
+import { at, attrFloat, attrInt, type Dim, type OpNode } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { broadcastDims, inputDims, inputType } from "./dims.js";
 import { gemmLinear, matMulLinear } from "./linearForm.js";
+import { gemmGradient, matmulGradient } from "./linearGradient.js";
 import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
 
 function checkInner(n: OpNode, a: Dim, b: Dim): void {
@@ -44,6 +45,19 @@ function outerIds(c: ChannelContext, name: string, axis: number): ChannelIds | n
 
 /** Gemm: alpha·A·B + beta·C, with optional transposes. Sources: ONNX Gemm-7, -9, -11, -13. */
 const Gemm: OpRule = {
+  gradient: gemmGradient,
+  parameters: [
+    { input: 1, decay: true },
+    { input: 2, decay: false },
+  ],
+  quantize: {
+    activations: [0],
+    weight: { input: 1, axis: (n) => (attrInt(n, "transB", 0) ? 0 : 1) },
+    bias: 2,
+    floatOutput: true,
+    // QGemm has no beta, and alpha would have to go into the scales.
+    when: (n) => attrFloat(n, "alpha", 1) === 1 && attrFloat(n, "beta", 1) === 1 && attrInt(n, "transA", 0) === 0,
+  },
   shape: (n, c) => {
     const { elemType } = inputType(n, c, 0);
     const [a, b] = [inputDims(n, c, 0), inputDims(n, c, 1)];
@@ -78,6 +92,12 @@ const Gemm: OpRule = {
 
 /** MatMul with NumPy semantics: leading axes broadcast, vectors promoted. */
 const MatMul: OpRule = {
+  gradient: matmulGradient,
+  parameters: [
+    { input: 0, decay: true },
+    { input: 1, decay: true },
+  ],
+  quantize: { activations: [0], weight: { input: 1, axis: () => 1, rank: 2 }, floatOutput: true },
   shape: (n, c) => {
     const { elemType } = inputType(n, c, 0);
     const [a, b] = [inputDims(n, c, 0), inputDims(n, c, 1)];

@@ -3,6 +3,13 @@ import { attrInts, type OpNode, type ValueType } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { inputType } from "./dims.js";
 import { passAxes } from "./links.js";
+import {
+  averagePoolGradient,
+  globalAveragePoolGradient,
+  globalMaxPoolGradient,
+  maxPoolGradient,
+} from "./poolingGradient.js";
+import { mapsIntegers, movesIntegers } from "./precision.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 import { windowOf, windowOutput } from "./window.js";
 
@@ -35,6 +42,8 @@ const globalPool: OpRule = {
 };
 
 const MaxPool: OpRule = {
+  gradient: maxPoolGradient,
+  quantize: movesIntegers,
   ...pool,
   channels: (n, c) => {
     // Indices name places in the uncut input.
@@ -45,9 +54,9 @@ const MaxPool: OpRule = {
 
 export const rules = {
   MaxPool,
-  AveragePool: { ...pool },
+  AveragePool: { ...pool, quantize: mapsIntegers, gradient: averagePoolGradient },
   LpPool: { ...pool },
-  GlobalAveragePool: { ...globalPool },
-  GlobalMaxPool: { ...globalPool },
+  GlobalAveragePool: { ...globalPool, quantize: mapsIntegers, gradient: globalAveragePoolGradient },
+  GlobalMaxPool: { ...globalPool, gradient: globalMaxPoolGradient },
   GlobalLpPool: { ...globalPool },
 } satisfies Record<string, OpRule | OpRule[]>;

@@ -4,8 +4,8 @@ import { fromNumbers, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js"
 import { axisOf, inputType, intsOf, unknownDimension } from "./dims.js";
 import { stridesOf } from "./layout.js";
 import { freezeAxes } from "./links.js";
-import type { ChannelContext, OpRule } from "./rule.js";
 import { reduceMeanGradient, reduceSumGradient } from "./movementGradient.js";
+import type { ChannelContext, OpRule } from "./rule.js";
 
 /** Reduced axes, ascending: all when none are named, none with `noop_with_empty_axes`. Axes are an attribute or input 1. */
 export function reducedAxes(n: OpNode, rank: number, axes: Tensor | undefined): number[] {

@@ -1,8 +1,8 @@
 /** Softmax and relatives, in both meanings that the operator has had. */
 import { attrInt, type OpNode } from "../graph/graph.js";
 import { axisOf, inputType } from "./dims.js";
-import { passAxes } from "./links.js";
 import { logSoftmaxGradient, softmaxGradient } from "./linearGradient.js";
+import { passAxes } from "./links.js";
 import type { OpRule } from "./rule.js";
 
 const why = "normalises over it, so removing one channel changes the others";

@@ -3,8 +3,8 @@
  * its inputs, and in a session that runs many times gradients came out wrong (`docs/training-notes.md`), so a
  * training graph never holds it: the node is differentiated first and replaced here.
  */
-import type { GraphBuilder } from "../graph/builder.js";
-import { attrFloat, attrInt, type Graph, type OpNode } from "../graph/graph.js";
+import type { GraphBuilder, Ref } from "../graph/builder.js";
+import { attr, attrFloat, attrInt, type Graph, type OpNode, opsetOf } from "../graph/graph.js";
 import { range, scale } from "../ops/algebra.js";
 import { staticDims } from "./autodiff.js";
 
@@ -30,7 +30,7 @@ export function writeOutBatchNorm(builder: GraphBuilder, types: Graph): void {
     const share = dims[1] / dims.reduce((a, b) => a * b, 1);
     const wide = scale(builder, builder.reduceSum(x, axes, true), share);
     const centred = builder.sub(x, wide);
-    const spread = scale(builder, builder.reduceSum(builder.mul(centred, centred), axes, true), share);
+    const spread = scale(builder, sumOfSquares(builder, centred, dims), share);
     // Emitted as nodes of their own, because these names are taken by the node that they replace.
     const shape = builder.ints([dims[1]]);
     graph.nodes.push(reshape(builder, wide, shape, mean), reshape(builder, spread, shape, variance));
@@ -41,6 +41,17 @@ export function writeOutBatchNorm(builder: GraphBuilder, types: Graph): void {
       attributes: { epsilon: { type: "float", value: attrFloat(n, "epsilon", 1e-5) } },
     });
   }
+}
+
+/** Per channel, [C]: along each image's own positions first, for which the runtime has a fast kernel. */
+function sumOfSquares(builder: GraphBuilder, x: Ref, dims: readonly number[]): Ref {
+  const [n, channels] = dims;
+  const flat = builder.reshape(x, [n, channels, -1]);
+  const perImage =
+    opsetOf(builder.graph) >= 18
+      ? builder.emit("ReduceSumSquare", [flat, builder.ints([2])], { keepdims: attr.int(0) })
+      : builder.emit("ReduceSumSquare", [flat], { axes: attr.ints([2]), keepdims: attr.int(0) });
+  return builder.reduceSum(perImage, [0], false);
 }
 
 function reshape(builder: GraphBuilder, from: string, shape: string, to: string): OpNode {
