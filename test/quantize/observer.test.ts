@@ -44,6 +44,18 @@ test("percentiles agree with a sorted array to one bin", () => {
   }
 });
 
+test("a thinned histogram keeps the extremes and comes near the quantiles", () => {
+  const values = Float64Array.from(tailed(50000));
+  values[4999] = 500;
+  const o = new RangeObserver();
+  o.add(values.subarray(0, 25000), 7);
+  o.add(values.subarray(25000), 7);
+  expect(o.range({ kind: "minmax" }).high).toBe(500);
+  expect(o.count).toBeGreaterThan(50000 / 7 - 3);
+  expect(o.count).toBeLessThan(50000 / 7 + 3);
+  expect(Math.abs(o.quantile(0.9) - quantileOf([...values], 0.9))).toBeLessThan(0.1 * quantileOf([...values], 0.9));
+});
+
 test("the order and the cut of the data into batches change nothing", () => {
   fc.assert(
     fc.property(

@@ -219,6 +219,14 @@ describe("nodes that are kept float", () => {
     expect(sqnrDb(expected, await outputOf(q, batch))).toBeGreaterThan(sqnrDb(expected, await outputOf(all, batch)));
   });
 
+  test("one branch that is kept float does not pull the residual sum along", async () => {
+    const g = between((b, y) => b.relu(b.add(conv3(b, y, 8, 8, 40), y)));
+    const ops = await optimisedOps((await quantized(g, undefined, kept)).q);
+    expect(ops).toMatchObject({ QLinearConv: 2, QLinearAdd: 1 });
+    expect(floatConvs(ops)).toBe(1);
+    expect(ops.Add ?? 0).toBe(0);
+  });
+
   test("all of them: the graph has no pair left", async () => {
     const g = between((b, y) => b.relu(conv3(b, y, 8, 8, 40)));
     const { q } = await quantized(g, undefined, { keepFloat: new Set(["conv1", "conv40", "conv70"]) });

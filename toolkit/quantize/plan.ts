@@ -165,7 +165,8 @@ class Planner {
     if (fill && !initializers.has(fill)) return false;
     return (
       inputs.some((v) => this.integer.has(v)) &&
-      inputs.every((v) => this.integer.has(v) || initializers.get(v)?.elemType === "float32")
+      // One float input (a branch that was kept float, a gate) is rounded here rather than let it pull the rest along.
+      inputs.every((v) => this.integer.has(v) || (this.isFloat(v) && this.hasRange(v)))
     );
   }
 
