@@ -92,7 +92,8 @@ export function kernelsOf(g: Graph, symbolic: (value: string) => readonly Symbol
   const canAbsorb = (value: string): boolean => {
     const made = producers.get(value);
     if (!made || !soleReader(value)) return false;
-    return made.opType === "BatchNormalization" ? canAbsorb(made.inputs[0]) : ANCHORS.has(made.opType);
+    const passes = made.opType === "BatchNormalization" || made.opType === "Identity";
+    return passes ? canAbsorb(made.inputs[0]) : ANCHORS.has(made.opType);
   };
 
   const chains: OpNode[][] = [];
@@ -101,19 +102,21 @@ export function kernelsOf(g: Graph, symbolic: (value: string) => readonly Symbol
     if (!ANCHORS.has(anchor.opType)) continue;
     const chain = [anchor];
     let joined = false;
+    let activated = false;
     for (let tail = anchor; ; ) {
       const value = tail.outputs[0];
       const next = soleReader(value);
       if (!next || claimed.has(next) || next.domain !== anchor.domain) break;
-      const activated = ACTIVATIONS.has(tail.opType);
       // An Add of two convolutions goes to its first input's, as in ONNX Runtime.
       const mine = next.inputs[0] === value || !canAbsorb(next.inputs[0]);
       const fits =
+        next.opType === "Identity" ||
         (next.opType === "BatchNormalization" && tail.opType === "Conv") ||
         (ACTIVATIONS.has(next.opType) && !activated) ||
         (BRANCHING.has(next.opType) && !activated && !joined && mine);
       if (!fits) break;
       joined ||= BRANCHING.has(next.opType);
+      activated ||= ACTIVATIONS.has(next.opType);
       chain.push(next);
       tail = next;
     }
@@ -142,7 +145,7 @@ function makeKernel(
     (v) => constantDims(v) === undefined && !inside.has(v),
   );
   const output = chain.at(-1)!.outputs[0];
-  const shape = chain.map((n) => n.opType + groupSuffix(n));
+  const shape = chain.filter((n) => n.opType !== "Identity" || n === anchor).map((n) => n.opType + groupSuffix(n));
   const title = [
     shape.join("+"),
     ...COSTLY_ATTRIBUTES.flatMap(([name, letter]) => listAttribute(anchor, name, letter, weightDims)),
