@@ -1,9 +1,9 @@
 /** The matrix view of convolutions and dense layers that reconstruction and second-order importance work on. */
 import type { GraphBuilder, Ref } from "../graph/builder.js";
-import { attr, attrInt, type OpNode } from "../graph/graph.js";
+import { attrInt, type OpNode } from "../graph/graph.js";
 import { floats, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
 import type { LinearRule } from "./rule.js";
-import { explicitPads, windowOf } from "./window.js";
+import { explicitPads, windowOf, windowOutput } from "./window.js";
 
 /** Every `thin`-th element of axes 2.. of an [N, C, ...] value, from `thin >> 1` on. */
 function thinned(g: GraphBuilder, x: Ref, spatial: number, thin: number): Ref {
@@ -17,6 +17,19 @@ function thinned(g: GraphBuilder, x: Ref, spatial: number, thin: number): Ref {
 function channelsByPositions(g: GraphBuilder, x: Ref, channels: number, rank: number): Ref {
   const perm = [1, 0, ...Array.from({ length: rank - 2 }, (_, i) => i + 2)];
   return g.reshape(g.transpose(x, perm), [channels, -1]);
+}
+
+/** How many of `length` positions are left when every `thin`-th is taken from `thin >> 1` on. */
+const sampled = (length: number, thin: number): number => Math.ceil((length - (thin >> 1)) / thin);
+
+/** Index of a tap along each kernel axis. */
+function tapOffsets(tap: number, kernel: readonly number[]): number[] {
+  const out: number[] = [];
+  for (let i = kernel.length - 1; i >= 0; i--) {
+    out.unshift(tap % kernel[i]);
+    tap = Math.floor(tap / kernel[i]);
+  }
+  return out;
 }
 
 /** Ungrouped convolution of any spatial rank: columns are (channel, tap), as in the weight tensor itself. */
@@ -33,40 +46,24 @@ export const convLinear: LinearRule = {
     const channels = weightDims[1];
     const taps = sizeOf(kernel);
     const window = windowOf(n, kernel);
-    const { strides } = window;
     const pads = explicitPads(xDims.slice(2), window);
-    const pointwise = taps === 1 && pads.every((p) => p === 0);
-    // Thinned positions start at output index thin >> 1: skip that many strides of the padded input.
-    const skip = kernel.map((_, i) => (thin >> 1) * strides[i]);
-    const crop = kernel.map((_, i) => Math.max(0, skip[i] - pads[i]));
-    const begin = kernel.map((_, i) => Math.max(0, pads[i] - skip[i]));
+    const padded = pads.some((p) => p !== 0)
+      ? g.emit("Pad", [x, g.ints([0, 0, ...pads.slice(0, kernel.length), 0, 0, ...pads.slice(kernel.length)])])
+      : x;
+    const maps = windowOutput(n, xDims.slice(2), window) as number[];
+    const steps = window.strides.map((s) => s * thin);
     const axes = kernel.map((_, i) => i + 2);
-    let from = x;
-    if (crop.some((c) => c > 0)) {
-      from = g.emit("Slice", [x, g.ints(crop), g.ints(axes.map(() => 2 ** 63)), g.ints(axes)]);
-    }
-    const steps = strides.map((s) => s * thin);
-    if (pointwise) {
-      const rows = steps.every((s) => s === 1)
-        ? from
-        : g.emit("Slice", [
-            from,
-            g.ints(axes.map(() => 0)),
-            g.ints(axes.map(() => 2 ** 63)),
-            g.ints(axes),
-            g.ints(steps),
-          ]);
-      return channelsByPositions(g, rows, channels, xDims.length);
-    }
-    const oneHot = new Float32Array(channels * taps * taps);
-    for (let r = 0; r < channels * taps; r++) oneHot[r * taps + (r % taps)] = 1;
-    const patches = g.emit("Conv", [from, g.initializer("im2col", floats(oneHot, [channels * taps, 1, ...kernel]))], {
-      group: attr.int(channels),
-      strides: attr.ints(steps),
-      pads: attr.ints([...begin, ...pads.slice(kernel.length)]),
-      ...(n.attributes.dilations ? { dilations: n.attributes.dilations } : {}),
+    // One strided slice per tap: only the sampled positions are ever copied.
+    const slices = Array.from({ length: taps }, (_, tap) => {
+      const start = tapOffsets(tap, kernel).map((t, i) => (thin >> 1) * window.strides[i] + t * window.dilations[i]);
+      const end = start.map((s, i) => s + (sampled(maps[i], thin) - 1) * steps[i] + 1);
+      const part = g.emit("Slice", [padded, g.ints(start), g.ints(end), g.ints(axes), g.ints(steps)]);
+      return taps === 1 ? part : g.emit("Unsqueeze", [part, g.ints([2])]);
     });
-    return channelsByPositions(g, patches, channels * taps, xDims.length);
+    if (taps === 1) return channelsByPositions(g, slices[0], channels, xDims.length);
+    const patches = g.concat(slices, 2); // [N, C, taps, ...positions]
+    const perm = [1, 2, 0, ...kernel.map((_, i) => i + 3)];
+    return g.reshape(g.transpose(patches, perm), [channels * taps, -1]);
   },
   outputs: (_n, g, y, yDims, thin) =>
     channelsByPositions(g, thinned(g, y, yDims.length - 2, thin), yDims[1], yDims.length),
