@@ -5,7 +5,7 @@ export { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evalu
 export type { ImageBatch } from "./feed.js";
 export { chooseMixedPrecision, floatOrder, type MixedOptions, type MixedPrecision } from "./mixed.js";
 export { type RangeMethod, RangeObserver } from "./observer.js";
-export { type PlaceOptions, placeQdq } from "./place.js";
+export { type PlaceOptions, placePrepared, placeQdq } from "./place.js";
 export { planQdq, type QdqPlan } from "./plan.js";
 export { prepareForQuantization } from "./prepare.js";
 export { type QuantizeOptions, type QuantizeResult, quantize } from "./quantize.js";

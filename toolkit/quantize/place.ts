@@ -34,8 +34,11 @@ export interface PlaceOptions {
 }
 
 /** The QDQ form of `g`. Nodes without a quantisation rule, without a range, or named in `keepFloat` stay float. */
-export function placeQdq(g: Graph, ranges: Ranges, o: PlaceOptions = {}): Graph {
-  const prepared = prepareForQuantization(g);
+export const placeQdq = (g: Graph, ranges: Ranges, o: PlaceOptions = {}): Graph =>
+  placePrepared(prepareForQuantization(g), ranges, o);
+
+/** `placeQdq` for a graph that went through `prepareForQuantization` already. */
+export function placePrepared(prepared: Graph, ranges: Ranges, o: PlaceOptions = {}): Graph {
   return removeDead(new Placer(prepared, ranges, planWith(prepared, ranges, o), o).place());
 }
 

@@ -5,7 +5,7 @@ import { biasShifts } from "./bias.js";
 import { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evaluate.js";
 import type { ImageBatch } from "./feed.js";
 import type { RangeMethod } from "./observer.js";
-import { type PlaceOptions, placeQdq } from "./place.js";
+import { type PlaceOptions, placePrepared } from "./place.js";
 import { prepareForQuantization } from "./prepare.js";
 import { observe, type Ranges, rangesFrom } from "./ranges.js";
 
@@ -74,7 +74,7 @@ export async function quantize(
   const methods = o.method === undefined || o.method === "auto" ? AUTO : [o.method];
   const tried: (Omit<QuantizeResult, "candidates" | "reference" | "prepared"> & { worst: number })[] = [];
   const attempt = async (ranges: Ranges, shifts?: Map<string, Float64Array>): Promise<void> => {
-    const graph = placeQdq(prepared, ranges, { ...place, ...(shifts ? { biasShifts: shifts } : {}) });
+    const graph = placePrepared(prepared, ranges, { ...place, ...(shifts ? { biasShifts: shifts } : {}) });
     const sqnrDb = await outputSqnrDb(graph, reference, run);
     tried.push({
       graph,

@@ -2,7 +2,7 @@
 import type { Graph } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
 import { outputSqnrDb, type Reference, type RunOptions, worstDb } from "./evaluate.js";
-import { type PlaceOptions, placeQdq, planWith } from "./place.js";
+import { type PlaceOptions, placePrepared, planWith } from "./place.js";
 import type { Ranges } from "./ranges.js";
 
 export interface NodeSensitivity {
@@ -35,7 +35,7 @@ export async function sensitivity(
     throwIfAborted(o.signal);
     const others = nodes.filter((n) => n !== node);
     const keepFloat = new Set([...(o.keepFloat ?? []), ...(mode === "alone" ? others : [node])]);
-    const graph = placeQdq(prepared, ranges, { ...o, keepFloat });
+    const graph = placePrepared(prepared, ranges, { ...o, keepFloat });
     out.push({ node, sqnrDb: worstDb(await outputSqnrDb(graph, reference, o)) });
     o.progress?.({ stage: "measuring sensitivity", done: out.length, total: nodes.length });
   }
