@@ -10,7 +10,7 @@ import {
 } from "../../toolkit/report/format.js";
 
 test.each([
-  [formatMs, 3.14159, "3.14 ms"],
+  [formatMs, 3.4567, "3.46 ms"],
   [formatMs, 0.0731, "73.1 µs"],
   [formatMs, 1234.5, "1235 ms"],
   [formatMs, 0, "0 ms"],
