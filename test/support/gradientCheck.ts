@@ -142,8 +142,9 @@ export async function checkGradient(c: GradientCase): Promise<GradientCheck> {
     for (const name of Object.keys(c.inputs)) {
       const gradient = toNumbers(generated[named.get(name)!]);
       const v = values.get(name)!;
-      if (gradient.length !== v.length)
-        throw new Error(`${c.name}: the gradient of ${name} has ${gradient.length} elements, the input ${v.length}`);
+      const { dims } = generated[named.get(name)!];
+      if (dims.join() !== c.inputs[name].join())
+        throw new Error(`${c.name}: the gradient of ${name} is [${dims}], the input [${c.inputs[name]}]`);
       let worst = 0;
       const count = Math.min(c.sampled ?? SAMPLED, v.length);
       for (let k = 0; k < count; k++) {

@@ -194,8 +194,8 @@ export const resizeGradient: GradientRule = (n, [dy], c) => {
     );
   }
   const wide = from.flatMap((d, i) => [d, to[i] / d]);
-  const axes = from.flatMap((d, i) => (to[i] > d ? [2 * i + 1] : []));
-  return [axes.length ? c.g.reduceSum(c.g.reshape(dy, wide), axes, false) : dy];
+  const copies = from.map((_, i) => 2 * i + 1);
+  return [c.g.reduceSum(c.g.reshape(dy, wide), copies, false)];
 };
 
 /** ReduceSum and ReduceMean. */
