@@ -4,11 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { median } from "simple-statistics";
 import { type DeviceFacts, type DeviceRunner, fingerprint } from "../runners/index.js";
 import { EdgefitError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
-import { type Progress, throwIfAborted } from "./graph/progress.js";
+import type { Progress } from "./graph/progress.js";
 import {
   candidateWidths,
   crossValidate,
@@ -25,8 +24,7 @@ import {
   type LatencyTable,
   latencyModel,
   mergeTables,
-  type NetObservation,
-  openReference,
+  observeNets,
   type Precision,
   parseTable,
   readCached,
@@ -34,7 +32,6 @@ import {
   removeCached,
   rowsOf,
   type SampleOptions,
-  sampleNets,
   structuralHash,
   sumKernels,
   surfacesOf,
@@ -85,8 +82,6 @@ export interface ModelProfile {
   cached: boolean;
 }
 
-/** Sub-nets that share rounds of a job: few enough that samples of one round see the same moment of the machine. */
-const NETS_PER_JOB = 6;
 const DEFAULT_SAMPLES = 48;
 
 /**
@@ -159,8 +154,29 @@ async function tableFor(precision: Precision, o: Measuring): Promise<{ table: La
     return { table, cached: true };
   }
 
-  const observed = await observe(precision, samples, join(folder, `${name}.partial.json`), o);
-  const nets = observed.nets.map((n) => n.observation);
+  const designs = designWidths(o.groups.prunable, o.grids, samples, o.seed);
+  const toVariant: ToVariant = o.toVariant ?? fp32Only;
+  const partialPath = join(folder, `${name}.partial.json`);
+  if (o.refresh) await removeCached(partialPath);
+  const observed = await observeNets({
+    runner: o.runner,
+    kernels: o.kernels,
+    feeds: inputFeeds(o.graph, o.seed),
+    reference: await toVariant(o.graph, "fp32"),
+    count: samples,
+    subNet: async (i) => ({
+      bytes: await toVariant(sliceGraph(o.graph, o.groups, prefixes(designs[i])), precision),
+      dims: dimsAt(o.groups, designs[i]),
+    }),
+    dims: (i) => dimsAt(o.groups, designs[i]),
+    sampling: o.sampling,
+    seed: o.seed,
+    partialPath,
+    stage: `measuring sub-nets, ${precision}`,
+    onProgress: o.onProgress,
+    signal: o.signal,
+  });
+  const { nets } = observed;
   const rows = rowsOf(nets, precision);
   const surfaces = surfacesOf(rows, precision);
   const correction = fitCorrection(
@@ -190,11 +206,7 @@ async function tableFor(precision: Precision, o: Measuring): Promise<{ table: La
     basis: "p50",
     seed: o.seed,
     rows,
-    nets: observed.nets.map(({ widths, observation: { ms } }) => ({
-      precision,
-      widths: Object.fromEntries(widths),
-      ms,
-    })),
+    nets: nets.map(({ ms }, i) => ({ precision, widths: Object.fromEntries(designs[i]), ms })),
     corrections: { [precision]: correction },
     quality: {
       [precision]: {
@@ -209,84 +221,8 @@ async function tableFor(precision: Precision, o: Measuring): Promise<{ table: La
     reference: { [precision]: nets[0].ms },
   };
   await writeCached(folder, `${name}.json`, `${JSON.stringify(table)}\n`);
-  await removeCached(join(folder, `${name}.partial.json`));
+  await removeCached(partialPath);
   return { table, cached: false };
-}
-
-/** What the partial file keeps of one sub-net: kernels in order, and its latency over the reference's. */
-interface NetRecord {
-  us: number[];
-  launches: number[];
-  ratio: number;
-  /** The reference's latency next to it, in ms. */
-  referenceMs: number;
-}
-
-/** An interrupted profile, to be gone on with. */
-interface Partial {
-  seed: number;
-  /** One median per job. */
-  referenceMs: number[];
-  discarded: number;
-  drifting: number;
-  nets: NetRecord[];
-}
-
-async function observe(precision: Precision, samples: number, partialPath: string, o: Measuring) {
-  const { graph, groups, kernels, runner, signal } = o;
-  const toVariant: ToVariant = o.toVariant ?? fp32Only;
-  const designs = designWidths(groups.prunable, o.grids, samples, o.seed);
-  const folder = join(partialPath, "..");
-  const state = await resume(partialPath, o.seed);
-  const feeds = inputFeeds(graph, o.seed);
-  const reference = await openReference(runner, await toVariant(graph, "fp32"), feeds);
-  reference.medians.push(...state.referenceMs);
-  try {
-    const stage = `measuring sub-nets, ${precision}`;
-    o.onProgress?.({ stage, done: state.nets.length, total: samples });
-    while (state.nets.length < samples) {
-      throwIfAborted(signal);
-      const chunk = designs.slice(state.nets.length, state.nets.length + NETS_PER_JOB);
-      const nets = [];
-      for (const widths of chunk) {
-        const bytes = await toVariant(sliceGraph(graph, groups, prefixes(widths)), precision);
-        nets.push({ bytes, dims: dimsAt(groups, widths) });
-      }
-      const seed = o.seed + 1000 * state.nets.length;
-      const got = await sampleNets(runner, reference, nets, kernels, feeds, {
-        ...sampling(reference.medians, o.sampling),
-        seed,
-        signal,
-      });
-      got.kernels.forEach((observations, i) => {
-        state.nets.push({
-          us: observations.map((k) => k.us),
-          launches: observations.map((k) => k.launches),
-          ratio: got.ratios[i],
-          referenceMs: got.referenceMs,
-        });
-      });
-      state.discarded += got.discarded;
-      state.drifting += got.drifting;
-      state.referenceMs = reference.medians;
-      o.onProgress?.({ stage, done: state.nets.length, total: samples });
-      await writeCached(folder, partialPath.slice(folder.length + 1), JSON.stringify(state));
-    }
-  } finally {
-    await runner.unload(reference.model);
-  }
-  const referenceMs = median(state.referenceMs);
-  const nets = state.nets.slice(0, samples).map((record, i) => {
-    const dims = dimsAt(groups, designs[i]);
-    // A machine that ran slower when this net was profiled did so for the reference too.
-    const pace = referenceMs / record.referenceMs;
-    const observation: NetObservation = {
-      kernels: kernels.map((k, j) => ({ ...k.signature(dims), us: pace * record.us[j], launches: record.launches[j] })),
-      ms: record.ratio * referenceMs,
-    };
-    return { widths: designs[i], observation };
-  });
-  return { nets, discarded: state.discarded, drifting: state.drifting };
 }
 
 const fp32Only: ToVariant = (g, precision) => {
@@ -296,25 +232,6 @@ const fp32Only: ToVariant = (g, precision) => {
     `a profile in ${precision} needs a function that makes the ${precision} model`,
   );
 };
-
-/** The partial file, if there is one for the same random sub-nets. */
-async function resume(path: string, seed: number): Promise<Partial> {
-  const text = await readCached(path);
-  const fresh: Partial = { seed, referenceMs: [], discarded: 0, drifting: 0, nets: [] };
-  if (text === undefined) return fresh;
-  const known = JSON.parse(text) as Partial;
-  return known.seed === seed ? known : fresh;
-}
-
-/** Fewer calls for slower models: about 60 ms of profiled and of plain calls per net and session. */
-function sampling(
-  referenceMs: readonly number[],
-  given: Omit<SampleOptions, "seed" | "signal"> = {},
-): Omit<SampleOptions, "seed"> {
-  const ms = referenceMs.length > 0 ? median([...referenceMs]) : 1;
-  const within = (low: number, value: number, high: number) => Math.round(Math.min(high, Math.max(low, value)));
-  return { calls: within(12, 60 / ms, 120), samples: within(10, 30 / ms, 60), ...given };
-}
 
 /** The first channels of each group: a latency does not depend on which ones are kept. */
 function prefixes(widths: Widths): Map<string, Int32Array> {

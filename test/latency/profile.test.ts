@@ -161,7 +161,10 @@ describe("profileModel", () => {
     const device = new FakeDevice();
     const resumed = await profileModel({ ...base(), runner: device });
     expect(device.profiles).toBe(30 - 18);
-    expect(resumed.table.rows).toEqual(whole.table.rows);
+    expect(resumed.table.rows.map((r) => [r.key, r.widths])).toEqual(whole.table.rows.map((r) => [r.key, r.widths]));
+    resumed.table.rows.forEach((r, i) => {
+      expect(r.us).toBeCloseTo(whole.table.rows[i].us, 9);
+    });
     expect(readdirSync(cacheDir).some((f) => f.endsWith(".partial.json") || f.endsWith(".tmp"))).toBe(false);
   });
 

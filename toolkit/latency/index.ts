@@ -5,6 +5,7 @@ export { type CrossValidation, correct, crossValidate, errorFigures, fitCorrecti
 export { designWidths, type GridOptions, randomWidths, type WidthRange, widthGrid } from "./design.js";
 export { inputFeeds } from "./feeds.js";
 export { type DimsOf, evaluateDim, type Kernel, kernelsOf, type Precision, type SymbolicDim } from "./kernel.js";
+export { type Observed, type ObserveOptions, observeNets } from "./observe.js";
 export { lowerEnvelope, plateauEdges, type WidthPoint } from "./plateaus.js";
 export { type LatencyModel, latencyModel, type PrecisionChoice, type Prediction, type WidthCost } from "./predict.js";
 export { openReference, type SampledNets, type SampleOptions, type SubNet, sampleNets, timeNets } from "./sample.js";

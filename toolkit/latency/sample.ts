@@ -122,7 +122,7 @@ async function timeOnce(
   o: SampleOptions,
 ): Promise<{ ratios: number[]; discarded: number; drifting: boolean }> {
   const ids: number[] = [];
-  try {
+  return withLoaded(runner, ids, async () => {
     for (const i of shuffled(nets.length, o.seed)) ids[i] = (await runner.load(nets[i].bytes)).id;
     for (let attempt = 0; ; attempt++) {
       const [base, ...rows] = await runner.measure(
@@ -143,9 +143,23 @@ async function timeOnce(
       const ratios = rows.map((m) => quantile(Array.from(m.samplesMs), UNDISTURBED) / baseMs);
       return { ratios, discarded: attempt, drifting };
     }
-  } finally {
-    for (const id of ids) if (id !== undefined) await runner.unload(id);
+  });
+}
+
+/**
+ * Runs `work`, then unloads the models in `ids` (which may grow meanwhile). When `work` fails its error is the one thrown, even if the
+ * device is so far gone that unloading fails too.
+ */
+export async function withLoaded<T>(runner: DeviceRunner, ids: readonly number[], work: () => Promise<T>): Promise<T> {
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    await Promise.allSettled(Object.values(ids).map((id) => runner.unload(id)));
+    throw error;
   }
+  for (const id of ids) await runner.unload(id);
+  return result;
 }
 
 /** 0 .. n-1 in an order that depends on the seed (Fisher-Yates). */
