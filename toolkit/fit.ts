@@ -1,5 +1,6 @@
 /** The main job: a model, a device and a latency budget in; a smaller model that was measured to keep the budget out. */
 import { parseBudget } from "./budget.js";
+import { finetune } from "./finetune.js";
 import { BudgetError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
@@ -35,7 +36,6 @@ import type { FitReport } from "./report/index.js";
 import { assembleReport, type Weighed } from "./reportOf.js";
 import { Stopwatch } from "./stopwatch.js";
 import { imageBatches, noiseBatches, openSubject, type Subject } from "./subject.js";
-import { cosineSchedule, distillation, sgd, train } from "./train/index.js";
 
 export interface FitResult {
   report: FitReport;
@@ -47,8 +47,6 @@ const DEFAULT_CALIBRATION_IMAGES = 512;
 const HELD_BACK_IMAGES = 256;
 /** Times that a model found over its budget in the final run is cut again. */
 const TIGHTENINGS = 3;
-/** Largest learning rate of fine-tuning: a cosine after a tenth of warm-up. */
-const FINETUNE_RATE = 0.02;
 /** INT8 must be this much faster than float as a whole to be considered at all. */
 const WORTHWHILE = 1.03;
 
@@ -346,16 +344,12 @@ async function finetuned(f: Fitting, w: Weighed): Promise<{ graph: Graph; keptFl
     f.warn("fine-tuning needs images: give --data");
     return w;
   }
-  const { graph } = await train({
-    graph: w.repaired,
+  const graph = await finetune(w.repaired, {
+    teacher: f.subject.graph,
     data: f.subject.data.train,
-    loss: distillation({ teacher: f.subject.graph }),
     epochs,
-    batchSize: 128,
-    optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
-    schedule: cosineSchedule({ learningRate: FINETUNE_RATE, warmup: 0.1 }),
-    augment: { flip: true, cropPadding: Math.round(f.subject.input.dims[f.subject.input.dims.length - 1] / 8) },
     seed: f.o.seed,
+    preprocessing: f.subject.preprocessing?.values,
     onProgress: f.o.onProgress,
     signal: f.o.signal,
   });
