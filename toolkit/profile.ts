@@ -83,6 +83,8 @@ export interface ModelProfile {
 }
 
 const DEFAULT_SAMPLES = 48;
+/** Where nothing can be pruned all sub-nets are the model itself; a few sessions of it are enough. */
+const SAMPLES_OF_ONE = 6;
 
 /**
  * Measures a model's table, or reads it from the cache; an interrupted profile goes on where it stopped.
@@ -135,7 +137,10 @@ interface Measuring extends ProfileModelOptions {
 
 async function tableFor(precision: Precision, o: Measuring): Promise<{ table: LatencyTable; cached: boolean }> {
   const folder = o.cacheDir ?? defaultCacheDir();
-  const samples = o.samples ?? DEFAULT_SAMPLES;
+  const samples = Math.min(
+    o.samples ?? DEFAULT_SAMPLES,
+    o.groups.prunable.length > 0 ? Number.POSITIVE_INFINITY : SAMPLES_OF_ONE,
+  );
   const owner = { fingerprint: fingerprint(o.facts), runtime: o.facts.runtime };
   const settings = hashOf([
     TABLE_VERSION,

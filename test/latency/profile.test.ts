@@ -3,7 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { median } from "simple-statistics";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { emptyGraph, GraphBuilder } from "../../toolkit/graph/builder.js";
+import { tidy } from "../../toolkit/graph/tidy.js";
 import { lookup, randomWidths } from "../../toolkit/latency/index.js";
+import { inferShapes } from "../../toolkit/ops/infer.js";
 import { profileModel } from "../../toolkit/profile.js";
 import { sliceGraph } from "../../toolkit/prune/slice.js";
 import {
@@ -176,6 +179,17 @@ describe("profileModel", () => {
       "enough",
     );
     expect(device.open).toBe(0);
+  });
+
+  it("serves a model of which nothing can be pruned", async () => {
+    const g = new GraphBuilder(emptyGraph("fixed"));
+    g.output(g.emit("Softmax", [g.emit("GlobalAveragePool", [g.input("x", [1, 8, 4, 4])])]));
+    const device = new FakeDevice();
+    const profile = await profileModel({ ...base(), graph: inferShapes(tidy(g.graph)), runner: device });
+    expect(device.profiles).toBeLessThan(10);
+    expect(profile.candidateWidths.size).toBe(0);
+    expect(profile.model.msAt(new Map()).ms).toBeCloseTo(profile.table.reference.fp32!, 6);
+    expect(profile.table.quality.fp32).toMatchObject({ spearman: null });
   });
 
   it("refuses emulated devices and tables that were tampered with", async () => {
