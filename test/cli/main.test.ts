@@ -70,12 +70,12 @@ describe("bad input ends with one sentence and exit status 1:", () => {
     ["fit", ["--budget", "60%", "--out", join(folder, "never")]],
   ])("%s of a model that is not there, of text, of a truncated file", async (command, flags) => {
     const missing = join(folder, "missing.onnx");
-    expectOneSentence(await run(command, missing, ...flags), 1, "missing.onnx");
-    const text = file("notes.onnx", "these are notes, not a model\n");
-    expectOneSentence(await run(command, text, ...flags), 1, "notes.onnx");
-    const cut = file("cut.onnx", tinyModel());
+    const text = file(`${command}-notes.onnx`, "these are notes, not a model\n");
+    const cut = file(`${command}-cut.onnx`, tinyModel());
     truncateSync(cut, 60);
-    expectOneSentence(await run(command, cut, ...flags), 1, "cut.onnx");
+    const outcomes = await Promise.all([missing, text, cut].map((path) => run(command, path, ...flags)));
+    for (const [i, name] of ["missing.onnx", "notes.onnx", "cut.onnx"].entries())
+      expectOneSentence(outcomes[i], 1, name);
     expect(existsSync(join(folder, "never"))).toBe(false);
   });
 
@@ -110,9 +110,9 @@ describe("bad input ends with one sentence and exit status 1:", () => {
   test("an output folder that is a file", async () => {
     const model = file("tiny.onnx", tinyModel());
     const out = file("taken", "mine");
-    expectOneSentence(await run("fit", model, "--budget", "50%", "--out", out), 1, out, "it is a file");
-    expectOneSentence(await run("demo", "--out", out), 1, out);
-    expectOneSentence(await run("train", "--out", out), 1, out);
+    const lines = [["fit", model, "--budget", "50%"], ["demo"], ["train"]];
+    const outcomes = await Promise.all(lines.map((line) => run(...line, "--out", out)));
+    for (const outcome of outcomes) expectOneSentence(outcome, 1, out, "it is a file");
   });
 
   test("a flag that does not exist, as JSON", async () => {

@@ -1,5 +1,5 @@
 /** Puts the results of a run into a folder: all of them, or none. */
-import { lstat, mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { lstat, mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { UsageError } from "../graph/errors.js";
 
@@ -34,17 +34,21 @@ export async function writeFitOutput(
   });
 }
 
-/** Checks, before long work, that `writeFitOutput` could write there. Leaves no trace. Throws as that does. */
+/** Checks, before long work, that `writeFitOutput` could write there; creates no folder. Throws as that does. */
 export async function checkOutputFolder(folder: string): Promise<void> {
-  await inFolder(folder, (temporary) => writeFile(join(temporary, "probe"), "edgefit"), { keep: false });
+  try {
+    let existing = resolve(folder);
+    while (!(await statOf(existing))) existing = dirname(existing);
+    if (!(await stat(existing)).isDirectory()) await mkdir(resolve(folder), { recursive: true }); // fails as the real one would
+    const temporary = await mkdtemp(join(existing, ".edgefit-"));
+    await rm(temporary, { recursive: true });
+  } catch (e) {
+    throw explain(folder, e);
+  }
 }
 
-/** Runs `work` with a temporary folder inside `folder`; folders that had to be created are removed when it fails, or always without `keep`. */
-async function inFolder(
-  folder: string,
-  work: (temporary: string) => Promise<void>,
-  { keep = true } = {},
-): Promise<void> {
+/** Runs `work` with a temporary folder inside `folder`; folders that had to be created are removed when it fails. */
+async function inFolder(folder: string, work: (temporary: string) => Promise<void>): Promise<void> {
   let created: string | undefined;
   let temporary: string | undefined;
   let done = false;
@@ -57,7 +61,7 @@ async function inFolder(
     throw explain(folder, e);
   } finally {
     if (temporary) await rm(temporary, { recursive: true, force: true });
-    if (created && !(done && keep)) await removeEmpty(resolve(folder), created);
+    if (created && !done) await removeEmpty(resolve(folder), created);
   }
 }
 
