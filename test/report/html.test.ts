@@ -112,6 +112,14 @@ describe("the page", () => {
     expect(renderHtml(r)).toContain("Agreement with the original, %");
   });
 
+  test("shows layers of microseconds as such", () => {
+    const r = sampleReport();
+    r.layers = [{ ...r.layers[0], msBefore: 0.0123, msAfter: 0.0045 }];
+    expect(renderHtml(r)).toContain("12.3 → 4.5");
+    r.layers = [{ ...r.layers[0], msBefore: 1.23, msAfter: 0.45 }];
+    expect(renderHtml(r)).toContain("1.230 → 0.450");
+  });
+
   test("says so when the budget was missed", () => {
     const r = sampleReport();
     r.budget.met = false;

@@ -168,6 +168,8 @@ function candidates(r: FitReport): Markup {
 
 function layers(r: FitReport): Markup {
   const longest = Math.max(0, ...r.layers.flatMap((l) => [l.msBefore, l.msAfter]));
+  const micro = longest < 0.1;
+  const time = (ms: number) => (micro ? (ms * 1000).toFixed(1) : ms.toFixed(3));
   const channels = (before: number | null, after: number | null) =>
     before === null
       ? ""
@@ -178,12 +180,12 @@ function layers(r: FitReport): Markup {
           : `${before} → ${after ?? "?"}`;
   const rows = r.layers.map(
     (l) =>
-      html`<tr><th scope="row">${l.name} <small>${l.op}</small></th><td class="value">${channels(l.widthBefore, l.widthAfter)}</td><td class="bar">${layerBars(l, longest)}</td><td class="value wide">${l.msBefore.toFixed(3)} → ${l.msAfter.toFixed(3)}</td><td>${l.precision === "int8" ? html`<span class="badge int8">INT8</span>` : html`<span class="badge">fp32</span>`}</td><td class="value wide">${l.sqnrDb === null ? "" : `${l.sqnrDb.toFixed(1)} dB`}</td></tr>`,
+      html`<tr><th scope="row">${l.name} <small>${l.op}</small></th><td class="value">${channels(l.widthBefore, l.widthAfter)}</td><td class="bar">${layerBars(l, longest)}</td><td class="value wide">${time(l.msBefore)} → ${time(l.msAfter)}</td><td>${l.precision === "int8" ? html`<span class="badge int8">INT8</span>` : html`<span class="badge">fp32</span>`}</td><td class="value wide">${l.sqnrDb === null ? "" : `${l.sqnrDb.toFixed(1)} dB`}</td></tr>`,
   );
   return html`<section id="layers"><h2>Layer by layer</h2>
-<p class="muted">Milliseconds as the latency table has them for each kernel, before and after; the longest bar is ${formatMs(longest)}.</p>
+<p class="muted">Time as the latency table has it for each kernel, before and after; the longest bar is ${formatMs(longest)}.</p>
 <ul class="legend"><li><span class="swatch" style="background:var(--original)"></span>original</li><li><span class="swatch" style="background:var(--fitted)"></span>fitted, fp32</li><li><span class="swatch" style="background:var(--int8)"></span>fitted, INT8</li></ul>
-<table class="names"><thead><tr><th scope="col">Layer</th><th scope="col" class="value">Channels</th><th scope="col">Time</th><th scope="col" class="value wide">ms</th><th scope="col">Type</th><th scope="col" class="value wide">SQNR</th></tr></thead><tbody>${rows}</tbody></table></section>`;
+<table class="names"><thead><tr><th scope="col">Layer</th><th scope="col" class="value">Channels</th><th scope="col">Time</th><th scope="col" class="value wide">${micro ? "µs" : "ms"}</th><th scope="col">Type</th><th scope="col" class="value wide">SQNR</th></tr></thead><tbody>${rows}</tbody></table></section>`;
 }
 
 function groups(r: FitReport): Markup {
