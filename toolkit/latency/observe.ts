@@ -125,9 +125,9 @@ async function resume(o: ObserveOptions): Promise<Partial> {
   return same && known.data.nets.length <= o.count ? known.data : fresh;
 }
 
-/** Fewer calls for slower models: about 60 ms of profiled and of plain calls per net and session. */
+/** Fewer calls for slower models: about 120 ms of profiled and of plain calls per net and session, within limits. */
 function suited(referenceMs: readonly number[], given: ObserveOptions["sampling"] = {}): Omit<SampleOptions, "seed"> {
   const ms = referenceMs.length > 0 ? median([...referenceMs]) : 1;
   const within = (low: number, value: number, high: number) => Math.round(Math.min(high, Math.max(low, value)));
-  return { calls: within(12, 60 / ms, 120), samples: within(10, 30 / ms, 60), ...given };
+  return { calls: within(20, 120 / ms, 120), samples: within(15, 60 / ms, 60), ...given };
 }
