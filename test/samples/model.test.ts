@@ -24,7 +24,7 @@ describe("eye-state model", () => {
     await session.dispose();
   });
 
-  test("costs 0.5 to 0.7 million multiply-accumulates, counted from what the runtime computes", async () => {
+  test("costs 4.5 to 5.5 million multiply-accumulates, counted from what the runtime computes", async () => {
     const g = cloneGraph(buildEyeStateModel(1));
     const linear = g.nodes.filter((n) => n.opType === "Conv" || n.opType === "Gemm");
     for (const n of linear) {
@@ -38,8 +38,8 @@ describe("eye-state model", () => {
       return sizeOf(values[n.outputs[0]].dims) * sizeOf(weight.dims.slice(1));
     });
     const total = macs.reduce((a, b) => a + b);
-    expect(total).toBeGreaterThan(500_000);
-    expect(total).toBeLessThan(700_000);
+    expect(total).toBeGreaterThan(4_500_000);
+    expect(total).toBeLessThan(5_500_000);
   });
 
   test("starts from its seed", () => {

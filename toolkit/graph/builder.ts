@@ -38,26 +38,31 @@ export function emptyGraph(name: string, opset = GENERATED_OPSET, irVersion = GE
 /** Appends to `graph`, in place: the one mutable object of the floor, owned by whoever builds. */
 export class GraphBuilder {
   readonly graph: Graph;
-  private readonly taken = new Set<string>();
+  private readonly values = new Set<string>();
+  private readonly nodes = new Set<string>();
   private readonly constants = new Map<string, Ref>();
   private counter = 0;
 
   /** Starts from an empty graph, or goes on building a clone that the caller owns. */
   constructor(graph: Graph = emptyGraph("graph")) {
     this.graph = graph;
-    for (const v of graph.inputs) this.taken.add(v.name);
-    for (const n of graph.initializers.keys()) this.taken.add(n);
+    for (const v of graph.inputs) this.values.add(v.name);
+    for (const n of graph.initializers.keys()) this.values.add(n);
     for (const n of graph.nodes) {
-      this.taken.add(n.name);
-      for (const o of n.outputs) this.taken.add(o);
+      this.nodes.add(n.name);
+      for (const o of n.outputs) this.values.add(o);
     }
   }
 
-  /** A name that no value or node of the graph has: `base`, else `base_1`, `base_2`, … */
+  /** A name that no value of the graph has: `base`, else `base_1`, `base_2`, … */
   unique(base: string): string {
+    return this.free(base, this.values);
+  }
+
+  private free(base: string, taken: Set<string>): string {
     let name = base;
-    while (this.taken.has(name)) name = `${base}_${++this.counter}`;
-    this.taken.add(name);
+    while (taken.has(name)) name = `${base}_${++this.counter}`;
+    taken.add(name);
     return name;
   }
 
@@ -120,7 +125,7 @@ export class GraphBuilder {
     let used = inputs.length;
     while (used > 0 && inputs[used - 1] === "") used--;
     const node: OpNode = {
-      name: this.unique(o.name ?? `${base}/${opType}`),
+      name: this.free(o.name ?? base, this.nodes),
       opType,
       domain: o.domain ?? "",
       inputs: inputs.slice(0, used),

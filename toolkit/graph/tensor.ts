@@ -118,7 +118,11 @@ const scratch = new DataView(new ArrayBuffer(4));
 export function toNumbers(t: Tensor): Float64Array {
   const { data } = t;
   if (Array.isArray(data)) throw new ModelError("elem-type", "a string tensor cannot be read as numbers");
-  if (t.elemType === "other") throw new ModelError("elem-type", "a sparse constant, or one of a 4-bit or 8-bit float type, cannot be read as numbers");
+  if (t.elemType === "other")
+    throw new ModelError(
+      "elem-type",
+      "a sparse constant, or one of a 4-bit or 8-bit float type, cannot be read as numbers",
+    );
   if (t.elemType === "float16") return Float64Array.from(data as Uint16Array, halfToNumber);
   if (t.elemType === "bfloat16") {
     return Float64Array.from(data as Uint16Array, (b) => {
