@@ -71,6 +71,9 @@ export function assembleReport(i: ReportInput): { report: FitReport; model: Uint
   };
   const { prediction } = chosen.proposal;
   const measured = fitted.latencyMs.p50;
+  // The table knows the machine at the pace it had while it was profiled; the original shows today's.
+  const whole = new Map(i.groups.prunable.map((g) => [g.id, g.width]));
+  const correctedMs = (prediction.ms * original.latencyMs.p50) / i.latency.msAt(whole, "fp32").ms;
   const report: FitReport = {
     schemaVersion: 1,
     tool: { name: "edgefit", version: toolVersion() },
@@ -100,8 +103,8 @@ export function assembleReport(i: ReportInput): { report: FitReport; model: Uint
     speedup: { ratio: i.speedup.ratio, interval: [...i.speedup.interval] as [number, number] },
     prediction: {
       tableMs: prediction.tableMs,
-      correctedMs: prediction.ms,
-      errorPct: (100 * (prediction.ms - measured)) / measured,
+      correctedMs,
+      errorPct: (100 * (correctedMs - measured)) / measured,
     },
     candidates: candidatesOf(i, original, fitted),
     layers: layersOf(i),

@@ -1,0 +1,358 @@
+/** The stages of a fit, each a function of what the earlier ones found. `fit.ts` is the order in which they run. */
+import { parseBudget } from "./budget.js";
+import { finetune } from "./finetune.js";
+import { BudgetError } from "./graph/errors.js";
+import type { Graph } from "./graph/graph.js";
+import type { Tensor } from "./graph/tensor.js";
+import { defaultCacheDir, type Precision } from "./latency/index.js";
+import {
+  type Evaluation,
+  evaluateOn,
+  feedsFor,
+  type OpenDevice,
+  oneCall,
+  ratioOf,
+  type Timed,
+  type TimingOptions,
+  timeTogether,
+} from "./onDevice.js";
+import { writeModel } from "./onnx/index.js";
+import type { FitOptions } from "./options.js";
+import { needsReducedRange, timingVariant, toInt8 } from "./precision.js";
+import { type ModelProfile, profileModel } from "./profile.js";
+import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
+import { reestimateStatistics } from "./prune/batchNorm.js";
+import { type ChannelGroups, keptPositions } from "./prune/groups.js";
+import { reconstruct } from "./prune/reconstruct.js";
+import { relativeError } from "./prune/sensitivity.js";
+import { outputsOn } from "./prune/walk.js";
+import { calibrate, type Ranges } from "./quantize/index.js";
+import { type Ranking, rank } from "./ranking.js";
+import { rankingFile, readRanking, writeRanking } from "./rankingCache.js";
+import type { Weighed } from "./reportOf.js";
+import { imageBatches, noiseBatches, type Subject } from "./subject.js";
+
+const DEFAULT_CALIBRATION_IMAGES = 512;
+const HELD_BACK_IMAGES = 256;
+/** INT8 must be this much faster than float as a whole to be considered at all. */
+const WORTHWHILE = 1.03;
+
+/** What the stages share once everything is open and measured. */
+export interface Fitting {
+  o: FitOptions & { seed: number; percentile: "p50" | "p95" };
+  subject: Subject;
+  groups: ChannelGroups;
+  device: OpenDevice;
+  call: Tensor;
+  calibration: Tensor[];
+  labels: Int32Array[];
+  heldBack: Tensor[];
+  /** The original's outputs on the held-back images. */
+  reference: Record<string, Tensor>[];
+  warnings: string[];
+  warn(text: string): void;
+}
+
+export async function prepare(
+  o: Fitting["o"],
+  subject: Subject,
+  groups: ChannelGroups,
+  device: OpenDevice,
+): Promise<Fitting> {
+  const warnings: string[] = [];
+  const warn = (text: string): void => {
+    if (warnings.includes(text)) return;
+    warnings.push(text);
+    o.onWarning?.(text);
+  };
+  const wanted = o.calibrationImages ?? DEFAULT_CALIBRATION_IMAGES;
+  const images = await loadImages(subject, wanted, o.seed, warn);
+  for (const { item, reason } of subject.data?.skipped ?? []) warn(`skipped ${item}: ${reason}`);
+  const reference = await outputsOn(subject.graph, images.heldBack, { signal: o.signal });
+  if (groups.prunable.length === 0) warn("no channel of this model can be removed; only its precision can change");
+  return {
+    o,
+    subject,
+    groups,
+    device,
+    call: oneCall(subject, images.calibration[0]),
+    ...images,
+    reference,
+    warnings,
+    warn,
+  };
+}
+
+async function loadImages(s: Subject, wanted: number, seed: number, warn: (text: string) => void) {
+  if (!s.data) {
+    warn("no data was given: statistics come from random noise, so the repaired weights fit no real image");
+    return {
+      calibration: noiseBatches(s, wanted, seed),
+      labels: [],
+      heldBack: noiseBatches(s, HELD_BACK_IMAGES, seed + 7919),
+    };
+  }
+  const { train } = s.data;
+  // At least a third of a small set is held back; an overlap would let the repair judge itself.
+  const held = Math.min(HELD_BACK_IMAGES, Math.max(1, Math.floor(train.count / 3)));
+  const used = Math.max(1, Math.min(wanted, train.count - held));
+  if (used < wanted) warn(`the training part has ${train.count} images: ${used} calibrate, ${held} are held back`);
+  const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+  const calibration = await imageBatches(s, train, range(0, used));
+  const heldBack = train.count > 1 ? await imageBatches(s, train, range(used, used + held)) : calibration;
+  return { calibration: calibration.tensors, labels: calibration.labels, heldBack: heldBack.tensors };
+}
+
+/** Ranges of the original's values, for variants that are only timed. */
+export async function quickRanges(f: Fitting): Promise<Ranges | undefined> {
+  if (f.o.int8 === "off") return undefined;
+  const batches = (async function* () {
+    for (const t of f.calibration.slice(0, 2)) yield { data: t.data as Float32Array, dims: t.dims };
+  })();
+  return calibrate(f.subject.graph, batches, {
+    method: { kind: "minmax" },
+    signal: f.o.signal,
+  });
+}
+
+const reduceRange = (f: Fitting): boolean => needsReducedRange(f.device.facts);
+
+/** Which precisions the device makes worth a look: INT8 is measured as a whole before it is believed. */
+export async function worthwhilePrecisions(f: Fitting, ranges: Ranges | undefined): Promise<Precision[]> {
+  if (!ranges) return ["fp32"];
+  if (f.o.int8 === "on") return ["int8"];
+  const int8 = timingVariant(f.subject.graph, ranges, reduceRange(f));
+  const [original, quantized] = await timed(f, [f.subject.bytes, int8]);
+  const { ratio } = ratioOf(original, quantized);
+  if (ratio >= WORTHWHILE) return ["fp32", "int8"];
+  f.warn(`INT8 is not used: on this device the whole model runs at ${ratio.toFixed(2)}x the speed of float in INT8`);
+  return ["fp32"];
+}
+
+export function profileOf(
+  f: Fitting,
+  ranges: Ranges | undefined,
+  precisions: readonly Precision[],
+): Promise<ModelProfile> {
+  const { o, subject, groups, device } = f;
+  return profileModel({
+    graph: subject.graph,
+    groups,
+    runner: device.runner,
+    // The original is float, so its layers are always in the table.
+    precisions: [...new Set<Precision>(["fp32", ...precisions])],
+    toVariant: (g, precision) => variant(f, g, precision, ranges),
+    seed: o.seed,
+    cacheDir: o.cacheDir,
+    onProgress: o.onProgress,
+    signal: o.signal,
+  });
+}
+
+/** Ranks channels and measures losses, or takes what an earlier run with the same model, images and settings found. */
+export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Ranking> {
+  const { o, subject, calibration, labels, heldBack } = f;
+  const criterion = o.criterion ?? "reconstruction";
+  const folder = o.cacheDir ?? defaultCacheDir();
+  const name = rankingFile({
+    sha256: subject.sha256,
+    criterion,
+    candidates: profile.candidateWidths,
+    calibration,
+    labels,
+    heldBack,
+  });
+  const known = await readRanking(folder, name);
+  if (known) return known;
+  const ranking = await rank(subject.graph, f.groups, {
+    criterion,
+    calibration,
+    labels,
+    heldBack,
+    candidates: profile.candidateWidths,
+    onProgress: o.onProgress,
+    onWarning: f.warn,
+    signal: o.signal,
+  });
+  await writeRanking(folder, name, ranking);
+  return ranking;
+}
+
+/** The uncut net in each precision, those that keep the budget as they are. */
+export async function wholeProposals(
+  f: Fitting,
+  profile: ModelProfile,
+  precisions: readonly Precision[],
+  ranges: Ranges | undefined,
+  share: number,
+): Promise<Proposal[]> {
+  const { graph } = f.subject;
+  const widths = new Map(f.groups.prunable.map((g) => [g.id, g.width]));
+  const [original, ...whole] = await timed(f, [
+    f.subject.bytes,
+    ...precisions.map((p) => variant(f, graph, p, ranges)),
+  ]);
+  const limitMs = limitOf(parseBudget(f.o.budget), f.o.percentile, original);
+  const all = precisions.map((precision, i) => ({
+    precision,
+    widths,
+    keep: new Map(),
+    cut: graph,
+    prediction: profile.model.msAt(widths, precision),
+    loss: 0,
+    measuredMs: whole[i].latency[f.o.percentile],
+    limitMs,
+  }));
+  return all.filter((p) => p.measuredMs <= limitMs * share);
+}
+
+/** A cut net per precision, as far as one keeps the budget; and the fastest latency seen on the way. */
+export async function proposalsOf(
+  f: Fitting,
+  c: ProposeContext,
+  precisions: readonly Precision[],
+  ranges: Ranges | undefined,
+  share: number,
+): Promise<{ found: Proposal[]; fastestMs: number }> {
+  const { o } = f;
+  const found: Proposal[] = [];
+  let fastestMs = Number.POSITIVE_INFINITY;
+  for (const precision of precisions) {
+    const outcome = await propose(c, {
+      precision,
+      budget: parseBudget(o.budget),
+      percentile: o.percentile,
+      share,
+      seed: o.seed,
+      toBytes: (g) => variant(f, g, precision, ranges),
+      onProgress: o.onProgress,
+      signal: o.signal,
+    });
+    if (outcome.state === "found") found.push(outcome.proposal);
+    else fastestMs = Math.min(fastestMs, outcome.fastestMs);
+  }
+  return { found, fastestMs };
+}
+
+/** A net as the device runs it while it is only timed. */
+const variant = (f: Fitting, g: Graph, precision: Precision, ranges: Ranges | undefined): Uint8Array =>
+  precision === "fp32" ? writeModel(g) : timingVariant(g, ranges!, reduceRange(f));
+
+export function missed(budget: string, fastestMs: number, limitMs?: number): BudgetError {
+  const limit = limitMs === undefined ? "" : ` (${limitMs.toFixed(3)} ms)`;
+  return new BudgetError(
+    `no model within the budget was found; the fastest one measured takes ${fastestMs.toFixed(3)} ms`,
+    {
+      fastestMs,
+      where: `--budget ${budget}${limit}`,
+      hint: "raise the budget, allow INT8, or start from a smaller model",
+    },
+  );
+}
+
+/** Repairs every proposal, in its precision, and measures how far its outputs are from the original's. */
+export async function weigh(f: Fitting, proposals: readonly Proposal[]): Promise<Weighed[]> {
+  const out: Weighed[] = [];
+  for (const proposal of proposals) {
+    const repaired = await repair(f, proposal);
+    const graph = proposal.precision === "fp32" ? repaired : (await quantized(f, repaired)).graph;
+    const outputs = await outputsOn(graph, f.heldBack, { signal: f.o.signal });
+    out.push({
+      proposal,
+      repaired,
+      graph,
+      error: relativeError(outputs, f.reference),
+      outputs,
+      reference: f.reference,
+      keptFloat: new Map(),
+    });
+  }
+  return out;
+}
+
+/** Least squares, plain cut and re-estimated statistics, judged on held-back images; the nearest to the original wins. */
+async function repair(f: Fitting, p: Proposal): Promise<Graph> {
+  if (p.keep.size === 0) return p.cut;
+  const settings = { signal: f.o.signal, onProgress: f.o.onProgress };
+  const kept = (name: string, axis: number) => keptPositions(f.groups, p.keep, name, axis);
+  const candidates = [
+    await reconstruct(f.subject.graph, p.cut, kept, f.calibration, settings),
+    await reestimateStatistics(p.cut, f.calibration, settings),
+    p.cut,
+  ];
+  let best = p.cut;
+  let least = Number.POSITIVE_INFINITY;
+  for (const g of candidates) {
+    const error = relativeError(await outputsOn(g, f.heldBack, settings), f.reference);
+    if (error < least) {
+      least = error;
+      best = g;
+    }
+  }
+  return best;
+}
+
+const quantized = (f: Fitting, g: Graph) =>
+  toInt8(g, {
+    calibration: f.calibration,
+    reduceRange: reduceRange(f),
+    onProgress: f.o.onProgress,
+    signal: f.o.signal,
+  });
+
+/** Distils the original into the repaired net when asked to, and brings it to its precision again. */
+export async function finetuned(f: Fitting, w: Weighed): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
+  const epochs = f.o.finetune ?? 0;
+  if (epochs === 0) return w;
+  if (w.proposal.keep.size === 0) {
+    f.warn("the budget is kept without a cut, so there was nothing to fine-tune");
+    return w;
+  }
+  if (!f.subject.data) {
+    f.warn("fine-tuning needs images: give --data");
+    return w;
+  }
+  const graph = await finetune(w.repaired, {
+    teacher: f.subject.graph,
+    data: f.subject.data.train,
+    epochs,
+    seed: f.o.seed,
+    preprocessing: f.subject.preprocessing?.values,
+    onProgress: f.o.onProgress,
+    signal: f.o.signal,
+  });
+  if (w.proposal.precision === "fp32") return { graph, keptFloat: new Map() };
+  return quantized(f, graph);
+}
+
+/** Times models on the same image, interleaved. */
+export function timed(f: Fitting, models: readonly Uint8Array[], o: TimingOptions = {}): Promise<Timed[]> {
+  const feeds = feedsFor(f.subject, f.call);
+  return timeTogether(
+    f.device,
+    models.map((model) => ({ model, feeds })),
+    { ...o, seed: f.o.seed, signal: f.o.signal },
+  );
+}
+
+/** Settings of the run whose figures the report gives. */
+export const FINAL_RUN: TimingOptions = { minSamples: 200, minTimeMs: 3000 };
+
+/** Accuracy and outputs of original and fitted model on the test part; undefined without data. */
+export async function evaluateBoth(
+  f: Fitting,
+  fitted: Uint8Array,
+): Promise<[Evaluation | undefined, Evaluation | undefined]> {
+  const { subject, device, o } = f;
+  const test = subject.data?.test;
+  if (!test) return [undefined, undefined];
+  const settings = { limit: o.limit, onProgress: o.onProgress, signal: o.signal };
+  const before = await evaluateOn(device, subject, subject.bytes, test, {
+    ...settings,
+    stage: "evaluating the original",
+  });
+  const after = await evaluateOn(device, subject, fitted, test, { ...settings, stage: "evaluating the fitted model" });
+  if (!before.accuracy && test.labelled)
+    f.warn("the model has no single vector of class scores: agreement is reported instead of accuracy");
+  return [before, after];
+}
