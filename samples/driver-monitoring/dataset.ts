@@ -28,8 +28,8 @@ export const eyePreprocessing: Preprocessing = {
 
 /** Stream families: no eye of one split can be an eye of the other. */
 const families = { train: 0, test: 1 } as const;
-/** Part of the eyes near the ambiguous band: more of them in the training part, which has most to learn there. */
-const boundaries = { train: 0.4, test: 0.25 } as const;
+/** The training part holds more of what is hard to learn; the test part is the population as it is. */
+const mixes = { train: { boundary: 0.4, sunglasses: 0.2 }, test: { boundary: 0.25, sunglasses: 0.1 } } as const;
 const BLOCK = 256;
 
 export interface EyeStateOptions {
@@ -60,7 +60,7 @@ export interface EyeSplit extends Split {
 
 /** The appearance of item `index` of a split: known without rendering. */
 export function eyeOf(split: keyof typeof families, seed: number, index: number): EyeAppearance {
-  return drawAppearance(seed, families[split], index, { boundary: boundaries[split] });
+  return drawAppearance(seed, families[split], index, mixes[split]);
 }
 
 class RenderedSplit implements EyeSplit {

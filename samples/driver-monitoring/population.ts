@@ -232,6 +232,8 @@ export interface AppearanceOptions {
   openness?: number;
   /** Part of the eyes that lie near the ambiguous band. Default 0.25. */
   boundary?: number;
+  /** Part of the eyes behind sunglasses. Default 0.1. */
+  sunglasses?: number;
 }
 
 /**
@@ -241,7 +243,9 @@ export function drawAppearance(seed: number, family: number, index: number, o: A
   const random = randomStream(seed, family, index);
   const drawn = drawOpenness(random, o.boundary ?? 0.25);
   const infrared = random.chance(0.25);
-  const eyewear = random.chance(0.3) ? "glasses" : random.chance(0.14) ? "sunglasses" : "none";
+  const glassesShare = 0.3;
+  const sunglassesShare = (o.sunglasses ?? 0.1) / (1 - glassesShare);
+  const eyewear = random.chance(glassesShare) ? "glasses" : random.chance(sunglassesShare) ? "sunglasses" : "none";
   const palette = drawPalette(random, infrared);
   const glasses = eyewear === "none" ? undefined : drawGlasses(random, eyewear, infrared);
   return {

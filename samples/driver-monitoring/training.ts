@@ -9,10 +9,11 @@ import { buildEyeStateModel } from "./model.js";
 
 /** The recipe of the committed model. */
 export const EYE_STATE_RECIPE = {
-  epochs: 24,
+  trainEyes: 40_000,
+  epochs: 14,
   batchSize: 128,
   learningRate: 4e-3,
-  weightDecay: 0.02,
+  weightDecay: 0.05,
   warmup: 0.05,
   labelSmoothing: 0.02,
 } as const;
@@ -20,7 +21,7 @@ export const EYE_STATE_RECIPE = {
 export interface TrainEyeStateOptions extends EyeStateOptions {
   /** ONNX file to write; default: none. */
   out?: string;
-  /** Default 24. */
+  /** Default: the recipe's. */
   epochs?: number;
   /** Of the eyes, the initial weights and the order of the batches. Default `EYE_STATE_SEED`. */
   seed?: number;
@@ -55,7 +56,7 @@ export async function trainEyeState(o: TrainEyeStateOptions = {}): Promise<Train
   const seed = o.seed ?? EYE_STATE_SEED;
   const { threads = 1, onProgress, signal } = o;
   const recipe = EYE_STATE_RECIPE;
-  const data = await openEyeStateDataset({ ...o, seed });
+  const data = await openEyeStateDataset({ ...o, train: o.train ?? recipe.trainEyes, seed });
   await data.prepare({ onProgress, signal });
   const { graph, history } = await train({
     graph: buildEyeStateModel(seed),
