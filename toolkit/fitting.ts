@@ -30,7 +30,7 @@ import { calibrate, type Ranges } from "./quantize/index.js";
 import { type Ranking, rank } from "./ranking.js";
 import { rankingFile, readRanking, writeRanking } from "./rankingCache.js";
 import type { Weighed } from "./reportOf.js";
-import { imageBatches, noiseBatches, type Subject } from "./subject.js";
+import { imageBatches, noiseBatches, remarksOn, type Subject } from "./subject.js";
 
 const DEFAULT_CALIBRATION_IMAGES = 512;
 const HELD_BACK_IMAGES = 256;
@@ -67,7 +67,7 @@ export async function prepare(
   };
   const wanted = o.calibrationImages ?? DEFAULT_CALIBRATION_IMAGES;
   const images = await loadImages(subject, wanted, o.seed, warn);
-  for (const { item, reason } of subject.data?.skipped ?? []) warn(`skipped ${item}: ${reason}`);
+  for (const text of remarksOn(subject)) warn(text);
   const reference = await outputsOn(subject.graph, images.heldBack, { signal: o.signal });
   if (groups.prunable.length === 0) warn("no channel of this model can be removed; only its precision can change");
   return {

@@ -33,7 +33,7 @@ export interface Subject {
   batchSize: number;
   /** Undefined when no data was given. */
   data?: Dataset;
-  preprocessing?: { values: Preprocessing; source: string };
+  preprocessing?: { values: Preprocessing; source: string; guessed: boolean };
 }
 
 export interface SubjectOptions {
@@ -65,13 +65,17 @@ export async function openSubject(o: SubjectOptions): Promise<Subject> {
   };
   if (o.data === undefined) return subject;
   const input = graph.inputs.find((v) => v.name === name)!;
-  const { preprocessing: values, source } = await loadPreprocessing({
+  const {
+    preprocessing: values,
+    source,
+    guessed,
+  } = await loadPreprocessing({
     modelPath: o.model,
     ...o.preprocess,
     input: input.type,
   });
   const data = typeof o.data === "string" ? await loadDataset(o.data, values) : o.data;
-  return { ...subject, data, preprocessing: { values, source } };
+  return { ...subject, data, preprocessing: { values, source, guessed: guessed && typeof o.data === "string" } };
 }
 
 /** A model file as a tidy graph with inferred shapes. Operator sets older than 13 are raised to 13. */
@@ -120,6 +124,16 @@ function imageInput(g: Graph, file: string): { name: string; dims: number[]; fix
   return typeof batch === "number"
     ? { name, dims: [batch, ...image], fixedBatch: batch }
     : { name, dims: [1, ...image] };
+}
+
+/** What a reader must know of the images before believing any accuracy. */
+export function remarksOn(s: Subject): string[] {
+  const skipped = (s.data?.skipped ?? []).map(({ item, reason }) => `skipped ${item}: ${reason}`);
+  if (!s.preprocessing?.guessed) return skipped;
+  return [
+    "nothing says how the model wants its images: they are fed as 0..1; if it was trained with a mean and std, give --mean and --std, or a preprocessor_config.json, or every accuracy here is wrong",
+    ...skipped,
+  ];
 }
 
 /** The given items as input tensors, `subject.batchSize` images each; what does not fill a fixed batch is left out. */

@@ -18,7 +18,7 @@ import {
 import type { ValidateOptions } from "./options.js";
 import type { ModelFigures } from "./report/index.js";
 import { agreementOf, figures } from "./reportOf.js";
-import { imageBatches, noiseBatches, openSubject, type Subject } from "./subject.js";
+import { imageBatches, noiseBatches, openSubject, remarksOn, type Subject } from "./subject.js";
 
 export interface ValidatedModel extends ModelFigures {
   file: string;
@@ -54,6 +54,7 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
   };
   const subjects: Subject[] = [];
   for (const model of o.models) subjects.push(await openSubject({ ...o, model }));
+  for (const text of new Set(subjects.flatMap(remarksOn))) warn(text);
   const device = await openDevice(o);
   try {
     const calls = await Promise.all(subjects.map((s) => firstCall(s, o.seed ?? 1)));
@@ -82,7 +83,6 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
     if (first && second && sameOutputs(subjects)) models[1].agreement = agreementOf(subjects[0], first, second);
     else if (first && second)
       warn("the two models have outputs of different names: they are not compared with each other");
-    for (const { item, reason } of subjects[0].data?.skipped ?? []) warn(`skipped ${item}: ${reason}`);
     const data = subjects[0].data;
     return {
       device: device.facts,

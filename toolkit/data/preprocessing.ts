@@ -55,7 +55,7 @@ const asPair = (s: number | Size): Size => (typeof s === "number" ? { height: s,
 const show = (s: { height: number | null; width: number | null }): string => `${s.width ?? "?"}x${s.height ?? "?"}`;
 
 /**
- * Preprocessing for a model input, and one line for the report on where it came from. `file` names a config; without it
+ * Preprocessing for a model input, and one line for the report on where it came from; `guessed` when nothing said how values are scaled. `file` names a config; without it
  * one called preprocessor_config.json beside the model is used; without that: size of the input, 1/255, mean 0, std 1.
  * Throws DataError where file, flags and model disagree, naming both sides.
  */
@@ -64,7 +64,7 @@ export async function loadPreprocessing(o: {
   file?: string;
   flags?: PreprocessingFlags;
   input: { dims?: readonly Dim[]; elemType: ElemType };
-}): Promise<{ preprocessing: Preprocessing; source: string }> {
+}): Promise<{ preprocessing: Preprocessing; source: string; guessed: boolean }> {
   const flags = o.flags ?? {};
   const beside = o.modelPath === undefined ? undefined : join(dirname(o.modelPath), "preprocessor_config.json");
   const file = o.file ?? (beside && existsSync(beside) ? beside : undefined);
@@ -112,7 +112,9 @@ export async function loadPreprocessing(o: {
     file ?? "defaults (0..1, no mean or std)",
     ...(named.length ? [`flags ${named.join(", ")}`] : []),
   ].join(" with ");
-  return { preprocessing, source };
+  const guessed =
+    file === undefined && flags.mean === undefined && flags.std === undefined && flags.scale === undefined;
+  return { preprocessing, source, guessed };
 }
 
 async function readConfig(file: string): Promise<Config> {

@@ -11,15 +11,19 @@ export interface DistillationOptions {
   teacher: Graph;
   /** Softens both distributions. Default 4. */
   temperature?: number;
+  /** Values inside both nets, of equal dims, that are matched as well (Romero et al. 2015, "FitNets"). Default: none. */
+  features?: readonly string[];
+  /** Weight of the features' mean loss beside that of the outputs. Default 1. */
+  featureWeight?: number;
   threads?: number;
 }
 
 /**
  * Matches a teacher. One output [N, classes]: Kullback-Leibler divergence of softened distributions, both nets read before a
- * final Softmax. Anything else: squared error of every output, each divided by the variance of the teacher's.
+ * final Softmax. Anything else, and every feature: squared error divided by the variance of the teacher's.
  */
 export function distillation(o: DistillationOptions): Loss {
-  const { teacher, temperature = 4 } = o;
+  const { teacher, temperature = 4, features = [], featureWeight = 1 } = o;
   const opened = new Map<string, Promise<Session>>();
 
   const run = async (values: readonly string[], batch: Batch): Promise<Tensor[]> => {
@@ -42,13 +46,21 @@ export function distillation(o: DistillationOptions): Loss {
     name: "distillation",
     build(c) {
       const classifier = c.outputs.length === 1 && c.outputs[0].dims.length === 2 && c.outputs[0].dims[1] > 1;
-      const inputs = c.outputs.map((output) => c.input(`teacher_${output.name}`, output.dims));
-      const values = teacher.outputs.map((v) => (classifier ? logitsOf(teacher, v.name) : v.name));
+      const inputs = [
+        ...c.outputs.map((output) => c.input(`teacher_${output.name}`, output.dims)),
+        ...features.map((name) => c.input(`teacher_${name}`, c.dims(name))),
+      ];
+      const values = [...teacher.outputs.map((v) => (classifier ? logitsOf(teacher, v.name) : v.name)), ...features];
       const terms = c.outputs.map((output, i) =>
         classifier
           ? softTargetLoss(c, output.logits, inputs[i], output.dims[0], temperature)
           : normalizedSquaredError(c, output.ref, inputs[i], output.dims),
       );
+      const share = featureWeight / Math.max(1, features.length);
+      features.forEach((name, i) => {
+        const error = normalizedSquaredError(c, name, inputs[c.outputs.length + i], c.dims(name));
+        terms.push(c.g.mul(error, c.g.const(share)));
+      });
       return {
         value: terms.reduce((a, b) => c.g.add(a, b)),
         async feeds(batch) {

@@ -111,6 +111,7 @@ export function buildForward(g: Graph, dims: readonly number[], loss: Loss, mode
       dims: staticDims(inferred, v.name),
       logits: logitsOf(inferred, v.name),
     })),
+    dims: (value) => staticDims(inferred, value),
     input(name, shape, elemType) {
       const ref = builder.input(name, shape, elemType);
       lossInputs.push(ref);

@@ -21,6 +21,8 @@ export interface NetOutput {
 export interface LossContext {
   g: GraphBuilder;
   outputs: readonly NetOutput[];
+  /** Static dims of any value of the net. */
+  dims(value: string): readonly number[];
   /** Declares something that is fed with every batch; the returned name is the key in `feeds`. */
   input(name: string, dims: readonly number[], elemType?: ElemType): Ref;
 }
