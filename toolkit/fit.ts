@@ -4,7 +4,6 @@ import {
   evaluateBoth,
   FINAL_RUN,
   type Fitting,
-  finetuned,
   missed,
   prepare,
   profileOf,
@@ -12,7 +11,6 @@ import {
   quickRanges,
   rankingOf,
   timed,
-  weigh,
   wholeProposals,
   worthwhilePrecisions,
 } from "./fitting.js";
@@ -26,6 +24,7 @@ import type { FitReport } from "./report/index.js";
 import { assembleReport, type Weighed } from "./reportOf.js";
 import { Stopwatch } from "./stopwatch.js";
 import { openSubject } from "./subject.js";
+import { finetuned, weigh } from "./weigh.js";
 
 export interface FitResult {
   report: FitReport;
@@ -65,17 +64,17 @@ export async function fit(options: FitOptions): Promise<FitResult> {
 
     for (let round = 1, share = MARGIN; ; round++) {
       const uncut = await watch.time("finding widths", () => wholeProposals(f, profile, precisions, ranges, share));
-      const weighed: Weighed[] = await watch.time("repairing", () => weigh(f, uncut));
+      const weighed: Weighed[] = await watch.time("repairing", () => weigh(f, uncut, profile.model));
       if (!weighed.some((w) => w.error <= NEAR)) {
         ranking ??= await watch.time("ranking channels", () => rankingOf(f, profile));
         const rest = precisions.filter((p) => !uncut.some((u) => u.precision === p));
         const context = { subject, groups, device, call: f.call, latency: profile.model, ranking };
         const proposals = await watch.time("finding widths", () => proposalsOf(f, context, rest, ranges, share));
-        weighed.push(...(await watch.time("repairing", () => weigh(f, proposals.found))));
+        weighed.push(...(await watch.time("repairing", () => weigh(f, proposals.found, profile.model))));
         if (weighed.length === 0) throw missed(budget.text, proposals.fastestMs);
       }
       const chosen = weighed.reduce((a, b) => (b.error < a.error ? b : a));
-      const finished = await watch.time("fine-tuning", () => finetuned(f, chosen));
+      const finished = await watch.time("fine-tuning", () => finetuned(f, chosen, profile.model));
       const bytes = writeModel(finished.graph);
       const [original, fitted] = await watch.time("measuring", () => timed(f, [subject.bytes, bytes], FINAL_RUN));
       const limitMs = limitOf(budget, o.percentile, original);

@@ -1,6 +1,5 @@
 /** The stages of a fit, each a function of what the earlier ones found. `fit.ts` is the order in which they run. */
 import { parseBudget } from "./budget.js";
-import { finetune } from "./finetune.js";
 import { BudgetError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
@@ -18,18 +17,14 @@ import {
 } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import type { FitOptions } from "./options.js";
-import { needsReducedRange, timingVariant, toInt8 } from "./precision.js";
+import { needsReducedRange, timingVariant } from "./precision.js";
 import { type ModelProfile, profileModel } from "./profile.js";
 import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
-import { reestimateStatistics } from "./prune/batchNorm.js";
-import { type ChannelGroups, keptPositions } from "./prune/groups.js";
-import { reconstruct } from "./prune/reconstruct.js";
-import { relativeError } from "./prune/sensitivity.js";
+import type { ChannelGroups } from "./prune/groups.js";
 import { outputsOn } from "./prune/walk.js";
 import { calibrate, type Ranges } from "./quantize/index.js";
 import { type Ranking, rank } from "./ranking.js";
 import { rankingFile, readRanking, writeRanking } from "./rankingCache.js";
-import type { Weighed } from "./reportOf.js";
 import { imageBatches, noiseBatches, remarksOn, type Subject } from "./subject.js";
 
 const DEFAULT_CALIBRATION_IMAGES = 512;
@@ -248,81 +243,6 @@ export function missed(budget: string, fastestMs: number, limitMs?: number): Bud
       hint: "raise the budget, allow INT8, or start from a smaller model",
     },
   );
-}
-
-/** Repairs every proposal, in its precision, and measures how far its outputs are from the original's. */
-export async function weigh(f: Fitting, proposals: readonly Proposal[]): Promise<Weighed[]> {
-  const out: Weighed[] = [];
-  for (const proposal of proposals) {
-    const repaired = await repair(f, proposal);
-    const graph = proposal.precision === "fp32" ? repaired : (await quantized(f, repaired)).graph;
-    const outputs = await outputsOn(graph, f.heldBack, { signal: f.o.signal });
-    out.push({
-      proposal,
-      repaired,
-      graph,
-      error: relativeError(outputs, f.reference),
-      outputs,
-      reference: f.reference,
-      keptFloat: new Map(),
-    });
-  }
-  return out;
-}
-
-/** Least squares, plain cut and re-estimated statistics, judged on held-back images; the nearest to the original wins. */
-async function repair(f: Fitting, p: Proposal): Promise<Graph> {
-  if (p.keep.size === 0) return p.cut;
-  const settings = { signal: f.o.signal, onProgress: f.o.onProgress };
-  const kept = (name: string, axis: number) => keptPositions(f.groups, p.keep, name, axis);
-  const candidates = [
-    await reconstruct(f.subject.graph, p.cut, kept, f.calibration, settings),
-    await reestimateStatistics(p.cut, f.calibration, settings),
-    p.cut,
-  ];
-  let best = p.cut;
-  let least = Number.POSITIVE_INFINITY;
-  for (const g of candidates) {
-    const error = relativeError(await outputsOn(g, f.heldBack, settings), f.reference);
-    if (error < least) {
-      least = error;
-      best = g;
-    }
-  }
-  return best;
-}
-
-const quantized = (f: Fitting, g: Graph) =>
-  toInt8(g, {
-    calibration: f.calibration,
-    reduceRange: reduceRange(f),
-    onProgress: f.o.onProgress,
-    signal: f.o.signal,
-  });
-
-/** Distils the original into the repaired net when asked to, and brings it to its precision again. */
-export async function finetuned(f: Fitting, w: Weighed): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
-  const epochs = f.o.finetune ?? 0;
-  if (epochs === 0) return w;
-  if (w.proposal.keep.size === 0) {
-    f.warn("the budget is kept without a cut, so there was nothing to fine-tune");
-    return w;
-  }
-  if (!f.subject.data) {
-    f.warn("fine-tuning needs images: give --data");
-    return w;
-  }
-  const graph = await finetune(w.repaired, {
-    teacher: f.subject.graph,
-    data: f.subject.data.train,
-    epochs,
-    seed: f.o.seed,
-    preprocessing: f.subject.preprocessing?.values,
-    onProgress: f.o.onProgress,
-    signal: f.o.signal,
-  });
-  if (w.proposal.precision === "fp32") return { graph, keptFloat: new Map() };
-  return quantized(f, graph);
 }
 
 /** Times models on the same image, interleaved. */

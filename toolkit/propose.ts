@@ -17,6 +17,7 @@ import type { Subject } from "./subject.js";
 /** A cut net within the budget, weights not yet repaired. */
 export interface Proposal {
   precision: Precision;
+  /** Of every prunable group. */
   widths: ReadonlyMap<string, number>;
   keep: Keep;
   cut: Graph;
@@ -132,12 +133,13 @@ async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Pro
       signal: o.signal,
     },
   );
+  const widths = withFull(new Map(c.groups.prunable.map((g) => [g.id, g.width])), a.widths);
   return {
     precision: o.precision,
-    widths: a.widths,
+    widths,
     keep,
     cut,
-    prediction: c.latency.msAt(withFull(new Map(c.groups.prunable.map((g) => [g.id, g.width])), a.widths), o.precision),
+    prediction: c.latency.msAt(widths, o.precision),
     loss: a.loss,
     measuredMs: candidate.latency[o.percentile],
     limitMs: limitOf(o.budget, o.percentile, original),

@@ -226,7 +226,7 @@ function layersOf(i: ReportInput): LayerChange[] {
   const { latency, chosen, groups, subject } = i;
   const { precision } = chosen.proposal;
   const full: Widths = new Map(groups.prunable.map((g) => [g.id, g.width]));
-  const widths: Widths = new Map([...full, ...chosen.proposal.widths]);
+  const { widths } = chosen.proposal;
   const before = latency.layerMs(full, "fp32");
   const after = latency.layerMs(widths, precision);
   const channels = (g: Graph, value: string): number | null => {

@@ -1,0 +1,118 @@
+/** Repairs proposals, brings them to their precision, and weighs them against the original. */
+import { finetune } from "./finetune.js";
+import { type Fitting, timed } from "./fitting.js";
+import type { Graph } from "./graph/graph.js";
+import type { LatencyModel } from "./latency/index.js";
+import { ratioOf } from "./onDevice.js";
+import { writeModel } from "./onnx/index.js";
+import { needsReducedRange, toInt8 } from "./precision.js";
+import type { Proposal } from "./propose.js";
+import { reestimateStatistics } from "./prune/batchNorm.js";
+import { keptPositions, type Widths } from "./prune/groups.js";
+import { reconstruct } from "./prune/reconstruct.js";
+import { relativeError } from "./prune/sensitivity.js";
+import { outputsOn } from "./prune/walk.js";
+import type { Weighed } from "./reportOf.js";
+
+/** A ratio of times that is more than noise. */
+const CLEARLY_FASTER = 1.05;
+
+/** Repairs every proposal, in its precision, and measures how far its outputs are from the original's. */
+export async function weigh(f: Fitting, proposals: readonly Proposal[], latency: LatencyModel): Promise<Weighed[]> {
+  const out: Weighed[] = [];
+  for (const proposal of proposals) {
+    const repaired = await repair(f, proposal);
+    const { graph, keptFloat } = await inPrecision(f, proposal, repaired, latency);
+    const outputs = await outputsOn(graph, f.heldBack, { signal: f.o.signal });
+    out.push({
+      proposal,
+      repaired,
+      graph,
+      error: relativeError(outputs, f.reference),
+      outputs,
+      reference: f.reference,
+      keptFloat,
+    });
+  }
+  return out;
+}
+
+/** Least squares, plain cut and re-estimated statistics, judged on held-back images; the nearest to the original wins. */
+async function repair(f: Fitting, p: Proposal): Promise<Graph> {
+  if (p.keep.size === 0) return p.cut;
+  const settings = { signal: f.o.signal, onProgress: f.o.onProgress };
+  const kept = (name: string, axis: number) => keptPositions(f.groups, p.keep, name, axis);
+  const candidates = [
+    await reconstruct(f.subject.graph, p.cut, kept, f.calibration, settings),
+    await reestimateStatistics(p.cut, f.calibration, settings),
+    p.cut,
+  ];
+  let best = p.cut;
+  let least = Number.POSITIVE_INFINITY;
+  for (const g of candidates) {
+    const error = relativeError(await outputsOn(g, f.heldBack, settings), f.reference);
+    if (error < least) {
+      least = error;
+      best = g;
+    }
+  }
+  return best;
+}
+
+/** A repaired net in the precision of its proposal. */
+async function inPrecision(
+  f: Fitting,
+  p: Proposal,
+  repaired: Graph,
+  latency: LatencyModel,
+): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
+  if (p.precision === "fp32") return { graph: repaired, keptFloat: new Map() };
+  const settings = {
+    calibration: f.calibration,
+    reduceRange: needsReducedRange(f.device.facts),
+    onProgress: f.o.onProgress,
+    signal: f.o.signal,
+  };
+  const all = await toInt8(repaired, settings);
+  const notFaster = slowerInInt8(latency, p.widths);
+  if (notFaster.size === 0) return all;
+  // The table knows each kernel, but not what changing between integers and floats costs: the whole model decides.
+  const some = await toInt8(repaired, { ...settings, notFaster });
+  const [a, b] = await timed(f, [writeModel(all.graph), writeModel(some.graph)]);
+  return ratioOf(a, b).ratio > CLEARLY_FASTER ? some : all;
+}
+
+/** Nodes of kernels that the table says are clearly slower on integers. */
+function slowerInInt8(latency: LatencyModel, widths: Widths): Set<string> {
+  const [float, integer] = [latency.layerMs(widths, "fp32"), latency.layerMs(widths, "int8")];
+  const slower = latency.kernels.filter((k) => integer.get(k.id)! > CLEARLY_FASTER * float.get(k.id)!);
+  return new Set(slower.flatMap((k) => k.nodes));
+}
+
+/** Distils the original into the repaired net when asked to, and brings it to its precision again. */
+export async function finetuned(
+  f: Fitting,
+  w: Weighed,
+  latency: LatencyModel,
+): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
+  const epochs = f.o.finetune ?? 0;
+  if (epochs === 0) return w;
+  if (w.proposal.keep.size === 0) {
+    f.warn("the budget is kept without a cut, so there was nothing to fine-tune");
+    return w;
+  }
+  if (!f.subject.data) {
+    f.warn("fine-tuning needs images: give --data");
+    return w;
+  }
+  const graph = await finetune(w.repaired, {
+    teacher: f.subject.graph,
+    data: f.subject.data.train,
+    epochs,
+    seed: f.o.seed,
+    preprocessing: f.subject.preprocessing?.values,
+    onProgress: f.o.onProgress,
+    signal: f.o.signal,
+  });
+  return inPrecision(f, w.proposal, graph, latency);
+}
