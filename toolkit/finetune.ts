@@ -1,22 +1,28 @@
 /** Fine-tuning as `fit` does it: the cut net learns the original's outputs, so no labels are needed. */
 import type { Preprocessing, Split } from "./data/index.js";
-import { feedsOf, type Graph } from "./graph/graph.js";
+import { feedsOf, type Graph, opsetOf, typeOf, usesOf } from "./graph/graph.js";
+import { ruleFor } from "./ops/index.js";
 import type { CommonOptions } from "./options.js";
 import { cosineSchedule, distillation, sgd, train } from "./train/index.js";
 
 export interface FinetuneOptions extends CommonOptions {
-  /** The original. */
+  /** The original; the cut net has nodes and values of the same names. */
   teacher: Graph;
   data: Split;
   epochs: number;
   seed: number;
-  /** Largest rate, reached after a tenth of all steps and left along a cosine. Default 0.02. */
+  /** Largest rate, reached after a tenth of all steps and left along a cosine. Default 0.001. */
   learningRate?: number;
   /** Where known: decides what shifted images are filled with. */
   preprocessing?: Preprocessing;
 }
 
-const BATCH = 128;
+/** Small batches: a net repaired in closed form starts near its goal and gains from many small steps (docs/training-notes.md). */
+const BATCH = 32;
+const LEARNING_RATE = 0.001;
+/** Weight of the inner values beside the outputs. */
+const FEATURE_WEIGHT = 10;
+const MOST_FEATURES = 9;
 
 /** The net after `epochs` of distillation with flips and small shifts of the images. */
 export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
@@ -26,11 +32,11 @@ export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
   const { graph } = await train({
     graph: net,
     data: o.data,
-    loss: distillation({ teacher: o.teacher }),
+    loss: distillation({ teacher: o.teacher, features: commonFeatures(o.teacher, net), featureWeight: FEATURE_WEIGHT }),
     epochs: o.epochs,
     batchSize: BATCH,
     optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
-    schedule: cosineSchedule({ learningRate: o.learningRate ?? 0.02, warmup: 0.1 }),
+    schedule: cosineSchedule({ learningRate: o.learningRate ?? LEARNING_RATE, warmup: 0.1 }),
     ...(p?.layout === "nhwc"
       ? {}
       : {
@@ -45,4 +51,25 @@ export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
     signal: o.signal,
   });
   return graph;
+}
+
+/**
+ * Sums of residual branches that have the same dims in both nets (their stream was not cut), after their activation, evenly
+ * chosen: the places where a cut block can be told what the whole one gave.
+ */
+export function commonFeatures(teacher: Graph, net: Graph): string[] {
+  const uses = usesOf(net);
+  const dims = (g: Graph, value: string): string | undefined => typeOf(g, value)?.dims?.join();
+  const found: string[] = [];
+  for (const node of net.nodes) {
+    if (!ruleFor(node, opsetOf(net, node.domain))?.sums) continue;
+    const readers = uses.get(node.outputs[0]) ?? [];
+    const activation = readers.length === 1 && readers[0].node.inputs.length === 1 ? readers[0].node : node;
+    const [value] = activation.outputs;
+    const own = dims(net, value);
+    if (own !== undefined && own === dims(teacher, value)) found.push(value);
+  }
+  const step = Math.max(1, found.length / MOST_FEATURES);
+  // Counted from the end: the last sum says most about the outputs.
+  return found.filter((_, i) => Math.floor((found.length - 1 - i) % step) === 0);
 }

@@ -114,5 +114,11 @@ export async function finetuned(
     onProgress: f.o.onProgress,
     signal: f.o.signal,
   });
+  const after = relativeError(await outputsOn(graph, f.heldBack, { signal: f.o.signal }), f.reference);
+  const before = relativeError(await outputsOn(w.repaired, f.heldBack, { signal: f.o.signal }), f.reference);
+  if (after > before) {
+    f.warn("fine-tuning took the net further from the original than it was after repair, so the repaired net is kept");
+    return w;
+  }
   return inPrecision(f, w.proposal, graph, latency);
 }
