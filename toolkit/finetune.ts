@@ -3,7 +3,7 @@ import type { Preprocessing, Split } from "./data/index.js";
 import { feedsOf, type Graph, opsetOf, typeOf, usesOf } from "./graph/graph.js";
 import { ruleFor } from "./ops/index.js";
 import type { CommonOptions } from "./options.js";
-import { cosineSchedule, distillation, sgd, train } from "./train/index.js";
+import { adamW, cosineSchedule, distillation, train } from "./train/index.js";
 
 export interface FinetuneOptions extends CommonOptions {
   /** The original; the cut net has nodes and values of the same names. */
@@ -35,7 +35,7 @@ export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
     loss: distillation({ teacher: o.teacher, features: commonFeatures(o.teacher, net), featureWeight: FEATURE_WEIGHT }),
     epochs: o.epochs,
     batchSize: BATCH,
-    optimizer: sgd({ momentum: 0.9, nesterov: true, weightDecay: 1e-4 }),
+    optimizer: adamW({ weightDecay: 0.01 }),
     schedule: cosineSchedule({ learningRate: o.learningRate ?? LEARNING_RATE, warmup: 0.1 }),
     ...(p?.layout === "nhwc"
       ? {}

@@ -169,7 +169,7 @@ export function agreementOf(s: Subject, original: Evaluation, fitted: Evaluation
 }
 
 /** Share of images with the same top class; null when the model gives no single vector of class scores. */
-function topAgreement(
+export function topAgreement(
   s: Subject,
   a: readonly Record<string, Tensor>[],
   b: readonly Record<string, Tensor>[],

@@ -12,7 +12,7 @@ import { keptPositions, type Widths } from "./prune/groups.js";
 import { reconstruct } from "./prune/reconstruct.js";
 import { relativeError } from "./prune/sensitivity.js";
 import { outputsOn } from "./prune/walk.js";
-import type { Weighed } from "./reportOf.js";
+import { topAgreement, type Weighed } from "./reportOf.js";
 
 /** A ratio of times that is more than noise. */
 const CLEARLY_FASTER = 1.05;
@@ -114,11 +114,16 @@ export async function finetuned(
     onProgress: f.o.onProgress,
     signal: f.o.signal,
   });
-  const after = relativeError(await outputsOn(graph, f.heldBack, { signal: f.o.signal }), f.reference);
-  const before = relativeError(await outputsOn(w.repaired, f.heldBack, { signal: f.o.signal }), f.reference);
-  if (after > before) {
+  if ((await nearness(f, graph)) < (await nearness(f, w.repaired))) {
     f.warn("fine-tuning took the net further from the original than it was after repair, so the repaired net is kept");
     return w;
   }
   return inPrecision(f, w.proposal, graph, latency);
+}
+
+/** How near a net is to the original on held-back images: share of equal top classes, or less its relative error. */
+async function nearness(f: Fitting, g: Graph): Promise<number> {
+  const outputs = await outputsOn(g, f.heldBack, { signal: f.o.signal });
+  // Distillation leaves the level of all scores free, so an error of the scores themselves would mislead.
+  return topAgreement(f.subject, f.reference, outputs) ?? -relativeError(outputs, f.reference);
 }

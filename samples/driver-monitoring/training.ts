@@ -9,8 +9,8 @@ import { buildEyeStateModel } from "./model.js";
 
 /** The recipe of the committed model. */
 export const EYE_STATE_RECIPE = {
-  trainEyes: 40_000,
-  epochs: 14,
+  trainEyes: 30_000,
+  epochs: 12,
   batchSize: 128,
   learningRate: 4e-3,
   weightDecay: 0.05,
@@ -54,7 +54,7 @@ const FOLLOWED = 1000;
 export async function trainEyeState(o: TrainEyeStateOptions = {}): Promise<TrainedEyeState> {
   const started = performance.now();
   const seed = o.seed ?? EYE_STATE_SEED;
-  const { threads = 1, onProgress, signal } = o;
+  const { threads = 2, onProgress, signal } = o;
   const recipe = EYE_STATE_RECIPE;
   const data = await openEyeStateDataset({ ...o, train: o.train ?? recipe.trainEyes, seed });
   await data.prepare({ onProgress, signal });

@@ -12,10 +12,10 @@ const declare = (y: Argv) =>
   examples(
     seedFlag(y)
       .option("out", { ...text("folder for eye-state.onnx"), default: "out" })
-      .option("epochs", text("passes over the training eyes (20)"))
-      .option("train", text("eyes to train on (20000)"))
+      .option("epochs", text("passes over the training eyes (12)"))
+      .option("train", text("eyes to train on (30000)"))
       .option("test", text("eyes to test on (4000)"))
-      .option("threads", text("threads of the runtime; the result depends on their number (1)"))
+      .option("threads", text("threads of the runtime; the result depends on their number (2)"))
       .option("checkpoint", text("a file that is written after every epoch"))
       .option("resume", { type: "boolean", group, describe: "go on from the checkpoint" }),
     ["train --out trained/", "the recipe of the model that comes with edgefit"],
