@@ -28,7 +28,7 @@ export interface TrainEyeStateOptions extends EyeStateOptions {
   /** File that is written after every epoch, and from which `resume` goes on. */
   checkpoint?: string;
   resume?: boolean;
-  /** Threads of the runtime. Default 1: the net is too small to gain from more, and the result depends on the number. */
+  /** Threads of the runtime. Default 2; the result depends on their number. */
   threads?: number;
   onProgress?: Progress;
   signal?: AbortSignal;

@@ -164,7 +164,7 @@ export class FakeDevice implements DeviceRunner {
     return this.models.size;
   }
 
-  run = () => Promise.reject(new Error("not asked for"));
+  run: DeviceRunner["run"] = () => Promise.reject(new Error("not asked for"));
   close = () => Promise.resolve();
 }
 
