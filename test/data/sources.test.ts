@@ -212,7 +212,7 @@ describe("preprocessing", () => {
       fit: "crop",
       resizeTo: { shortestEdge: 36 },
     });
-    expect(source).toContain(file);
+    expect(source).toContain("preprocessor_config.json");
     expect(source).toContain("--mean");
   });
 

@@ -1,7 +1,7 @@
 /** How images become inputs: from flags, from a Hugging-Face-style preprocessor_config.json, and from the model's own input. */
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import type { Dim } from "../graph/graph.js";
 import type { ElemType } from "../graph/tensor.js";
@@ -109,7 +109,7 @@ export async function loadPreprocessing(o: {
     .filter(([, v]) => v !== undefined)
     .map(([k]) => `--${k}`);
   const source = [
-    file ?? "defaults (0..1, no mean or std)",
+    file === undefined ? "defaults (0..1, no mean or std)" : basename(file),
     ...(named.length ? [`flags ${named.join(", ")}`] : []),
   ].join(" with ");
   const guessed =
