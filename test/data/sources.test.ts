@@ -193,7 +193,7 @@ describe("preprocessing", () => {
   });
 
   test("a config beside the model is read, and flags override it", async () => {
-    const file = await config({
+    await config({
       size: { shortest_edge: 36 },
       crop_size: 32,
       image_mean: [0.5, 0.4, 0.3],

@@ -103,29 +103,6 @@ export interface Window {
   pads: readonly [number, number, number, number];
 }
 
-/** Pads for `auto_pad`, or the explicit ones (ONNX Conv; SAME_UPPER puts the odd row at the end). */
-export function resolvePads(
-  autoPad: string,
-  pads: readonly number[] | undefined,
-  input: readonly number[],
-  kernel: readonly number[],
-  strides: readonly number[],
-  dilations: readonly number[],
-): number[] {
-  if (autoPad === "NOTSET" || autoPad === "") return pads ? [...pads] : new Array<number>(2 * kernel.length).fill(0);
-  if (autoPad === "VALID") return new Array<number>(2 * kernel.length).fill(0);
-  const begins: number[] = [];
-  const ends: number[] = [];
-  kernel.forEach((k, i) => {
-    const out = Math.ceil(input[i] / strides[i]);
-    const total = Math.max(0, (out - 1) * strides[i] + dilations[i] * (k - 1) + 1 - input[i]);
-    const small = Math.floor(total / 2);
-    begins.push(autoPad === "SAME_UPPER" ? small : total - small);
-    ends.push(autoPad === "SAME_UPPER" ? total - small : small);
-  });
-  return [...begins, ...ends];
-}
-
 /**
  * Unrolls the windows of `x` [N, C, H, W] into [N, C * kh * kw, OH, OW] by a depthwise Conv with one-hot kernels:
  * channel c * kh * kw + t holds tap t of channel c. Faster in ONNX Runtime than slices and a Concat.

@@ -5,8 +5,9 @@
 import type { GraphBuilder, Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
 import { at, attr, attrInt, attrInts, attrString, type OpNode } from "../graph/graph.js";
-import { fitEnds, flipKernel, im2col, resolvePads, slice, type Window } from "./algebra.js";
+import { fitEnds, flipKernel, im2col, slice, type Window } from "./algebra.js";
 import type { GradientRule } from "./elementwiseGradient.js";
+import { explicitPads, windowOf } from "./window.js";
 
 type Dims4 = readonly [number, number, number, number];
 
@@ -134,16 +135,9 @@ export function convolutionOf(
       { where: at(n) },
     );
   }
-  const strides = attrInts(n, "strides") ?? new Array<number>(spatial).fill(1);
-  const dilations = attrInts(n, "dilations") ?? new Array<number>(spatial).fill(1);
-  const pads = resolvePads(
-    attrString(n, "auto_pad", "NOTSET"),
-    attrInts(n, "pads"),
-    x.slice(2),
-    w.slice(2),
-    strides,
-    dilations,
-  );
+  const window = windowOf(n, w.slice(2));
+  const { strides, dilations } = window;
+  const pads = explicitPads(x.slice(2), window);
   const lift = (d: readonly number[]): Dims4 => (spatial === 2 ? [d[0], d[1], d[2], d[3]] : [d[0], d[1], 1, d[2]]);
   const wide = (v: readonly number[]): [number, number] => (spatial === 2 ? pair(v, 1) : [1, v[0]]);
   return {

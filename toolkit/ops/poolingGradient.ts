@@ -1,10 +1,11 @@
 /** Gradients of pooling. */
 import { ModelError } from "../graph/errors.js";
-import { at, attr, attrInt, attrInts, attrString, type OpNode } from "../graph/graph.js";
+import { at, attr, attrInt, attrInts, type OpNode } from "../graph/graph.js";
 import { floats, sizeOf } from "../graph/tensor.js";
-import { expand, resolvePads, scale, zeros } from "./algebra.js";
+import { expand, scale, zeros } from "./algebra.js";
 import { type Convolution, convInputGradient, onesKernel } from "./convolutionGradient.js";
 import type { GradientRule } from "./elementwiseGradient.js";
+import { explicitPads, windowOf as geometryOf } from "./window.js";
 
 type Dims4 = readonly [number, number, number, number];
 
@@ -18,16 +19,9 @@ function windowOf(n: OpNode, x: readonly number[], y: readonly number[]): Convol
       { where: at(n) },
     );
   }
-  const strides = attrInts(n, "strides") ?? [1, 1];
-  const dilations = attrInts(n, "dilations") ?? [1, 1];
-  const pads = resolvePads(
-    attrString(n, "auto_pad", "NOTSET"),
-    attrInts(n, "pads"),
-    x.slice(2),
-    kernel,
-    strides,
-    dilations,
-  );
+  const geometry = geometryOf(n, kernel);
+  const { strides, dilations } = geometry;
+  const pads = explicitPads(x.slice(2), geometry);
   for (const i of [0, 1]) {
     const reach = (y[i + 2] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1;
     pads[i + 2] = Math.max(pads[i + 2], reach - x[i + 2] - pads[i]);
@@ -64,14 +58,7 @@ export const averagePoolGradient: GradientRule = (n, [dy], c) => {
   const { g } = c;
   const x = c.dims(n.inputs[0]);
   const v = windowOf(n, x, c.dims(n.outputs[0]));
-  const given = resolvePads(
-    attrString(n, "auto_pad", "NOTSET"),
-    attrInts(n, "pads"),
-    x.slice(2),
-    v.kernel,
-    v.strides,
-    v.dilations,
-  );
+  const given = explicitPads(x.slice(2), geometryOf(n, v.kernel));
   const countPadding = attrInt(n, "count_include_pad", 0) === 1;
   const rows = windowLengths(v, 0, given, countPadding);
   const columns = windowLengths(v, 1, given, countPadding);
