@@ -55,7 +55,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const groups = findGroups(subject.graph);
   const device = await openDevice(o);
   try {
-    const f: Fitting = await watch.time("loading images", () => prepare(o, subject, groups, device));
+    const f: Fitting = await watch.time("loading images", () => prepare(o, budget, subject, groups, device));
     const golden = await watch.time("golden check", () => goldenRun(device, subject, subject.bytes, f.call));
     const ranges = await watch.time("calibrating", () => quickRanges(f));
     const precisions = await watch.time("measuring the original", () => worthwhilePrecisions(f, ranges));

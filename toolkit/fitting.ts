@@ -1,5 +1,5 @@
 /** The stages of a fit, each a function of what the earlier ones found. `fit.ts` is the order in which they run. */
-import { parseBudget } from "./budget.js";
+import type { Budget, Percentile } from "./budget.js";
 import { BudgetError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
@@ -34,7 +34,8 @@ const WORTHWHILE = 1.03;
 
 /** What the stages share once everything is open and measured. */
 export interface Fitting {
-  o: FitOptions & { seed: number; percentile: "p50" | "p95" };
+  o: FitOptions & { seed: number; percentile: Percentile };
+  budget: Budget;
   subject: Subject;
   groups: ChannelGroups;
   device: OpenDevice;
@@ -50,6 +51,7 @@ export interface Fitting {
 
 export async function prepare(
   o: Fitting["o"],
+  budget: Budget,
   subject: Subject,
   groups: ChannelGroups,
   device: OpenDevice,
@@ -67,6 +69,7 @@ export async function prepare(
   if (groups.prunable.length === 0) warn("no channel of this model can be removed; only its precision can change");
   return {
     o,
+    budget,
     subject,
     groups,
     device,
@@ -187,7 +190,7 @@ export async function wholeProposals(
     f.subject.bytes,
     ...precisions.map((p) => variant(f, graph, p, ranges)),
   ]);
-  const limitMs = limitOf(parseBudget(f.o.budget), f.o.percentile, original);
+  const limitMs = limitOf(f.budget, f.o.percentile, original);
   const all = precisions.map((precision, i) => ({
     precision,
     widths,
@@ -215,7 +218,7 @@ export async function proposalsOf(
   for (const precision of precisions) {
     const outcome = await propose(c, {
       precision,
-      budget: parseBudget(o.budget),
+      budget: f.budget,
       percentile: o.percentile,
       share,
       seed: o.seed,

@@ -21,7 +21,7 @@ import type { Tensor } from "./graph/tensor.js";
 import type { DeviceOptions } from "./options.js";
 import { argmaxRows } from "./quantize/index.js";
 import { withSession } from "./runtime/session.js";
-import type { Subject } from "./subject.js";
+import { hasFixedBatch, type Subject } from "./subject.js";
 
 /** A device that a story holds; `close` ends it only when the story opened it. */
 export interface OpenDevice {
@@ -165,7 +165,7 @@ export async function evaluateOn(
   let correct = 0;
   let judged = 0;
   let kept = 0;
-  const fixed = s.input.dims[0] === s.batchSize;
+  const fixed = hasFixedBatch(s);
   try {
     for (let i = 0; i < total; i += s.batchSize) {
       throwIfAborted(o.signal);

@@ -126,6 +126,9 @@ function imageInput(g: Graph, file: string): { name: string; dims: number[]; fix
     : { name, dims: [1, ...image] };
 }
 
+/** Whether the model takes exactly `batchSize` images per call; the others take any number up to it. */
+export const hasFixedBatch = (s: Subject): boolean => s.input.dims[0] === s.batchSize;
+
 /** What a reader must know of the images before believing any accuracy. */
 export function remarksOn(s: Subject): string[] {
   const skipped = (s.data?.skipped ?? []).map(({ item, reason }) => `skipped ${item}: ${reason}`);
@@ -144,7 +147,7 @@ export async function imageBatches(
 ): Promise<{ tensors: Tensor[]; labels: Int32Array[] }> {
   const tensors: Tensor[] = [];
   const labels: Int32Array[] = [];
-  const fixed = s.input.dims[0] === s.batchSize;
+  const fixed = hasFixedBatch(s);
   for (let i = 0; i < indices.length; i += s.batchSize) {
     const part = indices.slice(i, i + s.batchSize);
     if (fixed && part.length < s.batchSize) break;

@@ -101,9 +101,6 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
   return out;
 }
 
-/** Computes constants where rules can, without touching dynamic dimensions: `inferShapes` under the name of its other effect. */
-export const foldConstants = (g: Graph, o: InferOptions = {}): Graph => inferShapes(g, o);
-
 interface Known {
   types: Map<string, ValueType>;
   constants: Map<string, Tensor>;
