@@ -47,7 +47,7 @@ function layerOf(file: string): string {
 const base = ["graph"];
 const middle = [...base, "onnx", "ops", "runtime"];
 const passes = [...middle, "latency", "prune", "train", "quantize"];
-const stories = [...passes, "methods", "data", "report", "floor", "runners", "device-profiles"];
+const stories = [...passes, "zoo", "methods", "data", "report", "floor", "runners", "device-profiles"];
 
 /** Which other layers a layer may import; its own it always may. */
 const allowed: Record<string, readonly string[]> = {
@@ -59,6 +59,7 @@ const allowed: Record<string, readonly string[]> = {
   prune: middle,
   train: middle,
   quantize: middle,
+  zoo: ["graph", "ops"],
   methods: passes,
   data: base,
   report: base,

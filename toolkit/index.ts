@@ -38,3 +38,14 @@ export {
 } from "./report/index.js";
 export { type ValidatedModel, type Validation, validate } from "./validate.js";
 export { toolVersion } from "./version.js";
+export {
+  type EfficientNetOptions,
+  efficientNet,
+  type InvertedResidualStage,
+  type MbconvStage,
+  type MobileNetV2Options,
+  mobileNetV2,
+  type ResnetCifarOptions,
+  resnetCifar,
+  type ZooOptions,
+} from "./zoo/index.js";
