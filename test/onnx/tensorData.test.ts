@@ -1,8 +1,9 @@
-import { TensorProto_DataType as DataType, type TensorProto } from "onnx-buf";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { TensorProto_DataType as DataType, type TensorProto, TensorProtoSchema } from "onnx-buf";
 import { expect, test } from "vitest";
 import type { ElemType, Tensor } from "../../toolkit/graph/tensor.js";
 import { toNumberArray } from "../../toolkit/graph/tensor.js";
-import { readModel, writeModel } from "../../toolkit/onnx/index.js";
+import { readModel, readTensor, writeModel } from "../../toolkit/onnx/index.js";
 import { addModel, decode, type GraphInit } from "../support/protos.js";
 
 type TensorInit = Partial<Omit<TensorProto, "$typeName">>;
@@ -145,8 +146,15 @@ test("a view into the file at an odd offset is read exactly", () => {
 
 test("four-bit and sparse constants are carried, and refuse to be read as numbers", () => {
   const t = read({ dims: [3n], dataType: DataType.INT4, rawData: new Uint8Array([0x21, 3]) });
-  expect(t).toMatchObject({ elemType: "other", dims: [3] });
-  expect(() => toNumberArray(t)).toThrow(/4-bit/);
+  expect(t).toMatchObject({ elemType: "int4", dims: [3] });
+  expect(() => toNumberArray(t)).toThrow(/type int4 cannot be read as numbers/);
+});
+
+test("a tensor in a file of its own is read as constants are", () => {
+  const message = { name: "x", dims: [2n], dataType: DataType.INT64, int64Data: [3n, -1n] };
+  const { name, tensor } = readTensor(toBinary(TensorProtoSchema, create(TensorProtoSchema, message)));
+  expect([name, tensor.elemType, tensor.dims, toNumberArray(tensor)]).toEqual(["x", "int64", [2], [3, -1]]);
+  expect(() => readTensor(Uint8Array.of(0xff, 0xff))).toThrow(/2 bytes are not a valid ONNX tensor/);
 });
 
 const hostile: [string, TensorInit, RegExp][] = [

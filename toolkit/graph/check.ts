@@ -5,7 +5,7 @@
 import { ModelError } from "./errors.js";
 import { at, type Graph, type OpNode } from "./graph.js";
 import { namesDefinedIn, readsOf, subgraphsOf } from "./scope.js";
-import { elemBytes, sizeOf, type Tensor } from "./tensor.js";
+import { elemBytes, isOpaque, sizeOf, type Tensor } from "./tensor.js";
 
 export interface CheckOptions {
   /** `unique` (default): every node has a name of its own. `any`: files may leave names out or repeat them, until `tidy`. */
@@ -66,7 +66,7 @@ function unknown(n: OpNode, name: string, later: boolean): ModelError {
 function checkTensor(t: Tensor, what: string): void {
   if (t.dims.some((d) => !Number.isSafeInteger(d) || d < 0))
     throw new ModelError("tensor-data", `${what} has dims [${t.dims.join(", ")}]`);
-  if (t.elemType === "other") return;
+  if (isOpaque(t.elemType)) return;
   if (t.data.length !== sizeOf(t.dims))
     throw new ModelError("tensor-data", `${what} has dims [${t.dims.join(", ")}] and ${t.data.length} elements`);
   const width = Array.isArray(t.data) ? 0 : t.data.BYTES_PER_ELEMENT;

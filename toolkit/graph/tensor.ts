@@ -17,7 +17,23 @@ export type ElemType =
   | "uint64"
   | "bool"
   | "string"
+  | CarriedType
   | "other";
+
+/** Types that have a name and are carried from file to file, but that no pass computes with. */
+export type CarriedType =
+  | "float8e4m3fn"
+  | "float8e4m3fnuz"
+  | "float8e5m2"
+  | "float8e5m2fnuz"
+  | "float8e8m0"
+  | "float4e2m1"
+  | "int4"
+  | "uint4"
+  | "int2"
+  | "uint2"
+  | "complex64"
+  | "complex128";
 
 /** float16 and bfloat16 hold their raw bits; bool holds 0 or 1. */
 export type TensorData =
@@ -34,8 +50,8 @@ export type TensorData =
   | string[];
 
 /**
- * A dense constant in row-major order. `data.length` equals the product of `dims`. Type `other` (4-bit and 8-bit float
- * kinds, sparse constants) has empty data: such constants are carried from file to file and read by no pass.
+ * A dense constant in row-major order. `data.length` equals the product of `dims`. Carried types, and `other` (sparse
+ * constants), have empty data: such constants go from file to file and are read by no pass.
  */
 export interface Tensor {
   elemType: ElemType;
@@ -61,15 +77,20 @@ const constructors = {
   bool: Uint8Array,
 } as const;
 
-/** Bytes of one element; 0 for types without a fixed size. */
+/** Whether elements of this type are kept as numbers in typed arrays: not so for strings, carried types and `other`. */
+export const isNumeric = (t: ElemType): t is keyof typeof constructors => Object.hasOwn(constructors, t);
+
+/** Whether constants of this type have their data in `extras` alone. */
+export const isOpaque = (t: ElemType): t is CarriedType | "other" => t !== "string" && !isNumeric(t);
+
+/** Bytes of one element; 0 for types without typed-array storage. */
 export function elemBytes(t: ElemType): number {
-  return t === "string" || t === "other" ? 0 : constructors[t].BYTES_PER_ELEMENT;
+  return isNumeric(t) ? constructors[t].BYTES_PER_ELEMENT : 0;
 }
 
-/** A zero-filled typed array for `length` elements of type `t`. Throws for `string` and `other`. */
+/** A zero-filled typed array for `length` elements of type `t`. Throws ModelError for types without numeric storage. */
 export function allocate(t: ElemType, length: number): Exclude<TensorData, string[]> {
-  if (t === "string" || t === "other")
-    throw new ModelError("elem-type", `tensors of type ${t} have no numeric storage`);
+  if (!isNumeric(t)) throw new ModelError("elem-type", `tensors of type ${t} have no numeric storage`);
   return new constructors[t](length);
 }
 
@@ -118,10 +139,12 @@ const scratch = new DataView(new ArrayBuffer(4));
 export function toNumbers(t: Tensor): Float64Array {
   const { data } = t;
   if (Array.isArray(data)) throw new ModelError("elem-type", "a string tensor cannot be read as numbers");
-  if (t.elemType === "other")
+  if (isOpaque(t.elemType))
     throw new ModelError(
       "elem-type",
-      "a sparse constant, or one of a 4-bit or 8-bit float type, cannot be read as numbers",
+      t.elemType === "other"
+        ? "a sparse constant cannot be read as numbers"
+        : `a constant of type ${t.elemType} cannot be read as numbers`,
     );
   if (t.elemType === "float16") return Float64Array.from(data as Uint16Array, halfToNumber);
   if (t.elemType === "bfloat16") {

@@ -13,7 +13,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { type ModelProto, ModelProtoSchema } from "onnx-buf";
+import { type ModelProto, ModelProtoSchema, type TensorProto, TensorProtoSchema } from "onnx-buf";
 import { ModelError } from "../graph/errors.js";
 import { refuseLookalikes } from "./lookalikes.js";
 
@@ -59,6 +59,15 @@ export function decodeModel(bytes: Uint8Array): ModelProto {
       hint: "the file may be damaged; export or download it again",
       cause,
     });
+  }
+}
+
+/** Bytes to a TensorProto. Throws ModelError `not-onnx`. */
+export function decodeTensor(bytes: Uint8Array): TensorProto {
+  try {
+    return fromBinary(TensorProtoSchema, bytes);
+  } catch (cause) {
+    throw new ModelError("not-onnx", `the ${bytes.length} bytes are not a valid ONNX tensor`, { cause });
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type AttributeProto,
   AttributeType,
   decodeModel,
+  decodeTensor,
   type GraphProto,
   type ModelProto,
   type NodeProto,
@@ -67,6 +68,12 @@ export function readModel(bytes: Uint8Array, o: ReadOptions = {}): Graph {
     const message = cause.where === undefined ? cause.message : `${cause.where}: ${cause.message}`;
     throw new ModelError(cause.code, message, { where: o.where, hint: cause.hint, cause });
   }
+}
+
+/** A TensorProto in bytes of its own, as the test data of ONNX come. Throws ModelError `not-onnx` or `tensor-data`. */
+export function readTensor(bytes: Uint8Array): { name: string; tensor: Tensor } {
+  const p = decodeTensor(new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength));
+  return { name: p.name, tensor: tensorFromProto(p, `tensor "${p.name}"`) };
 }
 
 function graphOfModel(p: ModelProto, external?: ExternalReader): Graph {

@@ -3,7 +3,7 @@
  * bytes that exist before anything is allocated.
  */
 import { ModelError } from "../graph/errors.js";
-import { allocate, type ElemType, elemBytes, type Tensor } from "../graph/tensor.js";
+import { allocate, type CarriedType, type ElemType, elemBytes, isOpaque, type Tensor } from "../graph/tensor.js";
 import {
   DataLocation,
   DataType,
@@ -32,43 +32,55 @@ const elemTypes: Readonly<Record<number, ElemType>> = {
   [DataType.UINT64]: "uint64",
   [DataType.BOOL]: "bool",
   [DataType.STRING]: "string",
+  [DataType.COMPLEX64]: "complex64",
+  [DataType.COMPLEX128]: "complex128",
+  [DataType.FLOAT8E4M3FN]: "float8e4m3fn",
+  [DataType.FLOAT8E4M3FNUZ]: "float8e4m3fnuz",
+  [DataType.FLOAT8E5M2]: "float8e5m2",
+  [DataType.FLOAT8E5M2FNUZ]: "float8e5m2fnuz",
+  [DataType.FLOAT8E8M0]: "float8e8m0",
+  [DataType.UINT4]: "uint4",
+  [DataType.INT4]: "int4",
+  [DataType.FLOAT4E2M1]: "float4e2m1",
+  [DataType.UINT2]: "uint2",
+  [DataType.INT2]: "int2",
 };
 const dataTypes = new Map(Object.entries(elemTypes).map(([code, t]) => [t, Number(code)]));
 
 /** Bits per element of the types that edgefit carries without looking into them. */
-const opaqueBits: Readonly<Record<number, number>> = {
-  [DataType.COMPLEX64]: 64,
-  [DataType.COMPLEX128]: 128,
-  [DataType.FLOAT8E4M3FN]: 8,
-  [DataType.FLOAT8E4M3FNUZ]: 8,
-  [DataType.FLOAT8E5M2]: 8,
-  [DataType.FLOAT8E5M2FNUZ]: 8,
-  [DataType.FLOAT8E8M0]: 8,
-  [DataType.UINT4]: 4,
-  [DataType.INT4]: 4,
-  [DataType.FLOAT4E2M1]: 4,
-  [DataType.UINT2]: 2,
-  [DataType.INT2]: 2,
+const carriedBits: Readonly<Record<CarriedType, number>> = {
+  complex64: 64,
+  complex128: 128,
+  float8e4m3fn: 8,
+  float8e4m3fnuz: 8,
+  float8e5m2: 8,
+  float8e5m2fnuz: 8,
+  float8e8m0: 8,
+  uint4: 4,
+  int4: 4,
+  float4e2m1: 4,
+  uint2: 2,
+  int2: 2,
 };
 
-/** ONNX data type code to element type; "other" for the kinds that no pass computes with. */
+/** ONNX data type code to element type; "other" for codes that ONNX does not define. */
 export const elemTypeOf = (dataType: number): ElemType => elemTypes[dataType] ?? "other";
 
 /** Element type to ONNX data type code; 0 (undefined) for "other". */
 export const dataTypeOf = (elemType: ElemType): number => dataTypes.get(elemType) ?? DataType.UNDEFINED;
 
 /**
- * A constant of the file. Types that edgefit does not compute with come back as `other`: their data is empty and the
- * message itself travels in `extras`. Throws ModelError when dims and data disagree.
+ * A constant of the file. One of a type that edgefit does not compute with has empty data, and the message itself travels
+ * in `extras`. Throws ModelError when dims and data disagree.
  */
 export function tensorFromProto(p: TensorProto, what: string, external?: ExternalReader): Tensor {
   const elemType = elemTypeOf(p.dataType);
-  if (elemType === "other" && !(p.dataType in opaqueBits)) {
+  if (elemType === "other") {
     throw new ModelError("elem-type", `${what} has element type ${p.dataType}, which ONNX does not define`);
   }
   const dims = dimsOf(p.dims, what);
   const count = countOf(dims, what);
-  const bits = elemType === "other" ? opaqueBits[p.dataType] : elemBytes(elemType) * 8;
+  const bits = isOpaque(elemType) ? carriedBits[elemType] : elemBytes(elemType) * 8;
   const bytes =
     p.dataLocation === DataLocation.EXTERNAL
       ? readExternal(p, Math.ceil((count * bits) / 8), what, external)
@@ -78,7 +90,7 @@ export function tensorFromProto(p: TensorProto, what: string, external?: Externa
   if (bytes && bytes.length !== Math.ceil((count * bits) / 8)) {
     throw sizeMismatch(what, dims, `${Math.ceil((count * bits) / 8)} bytes`, `${bytes.length}`);
   }
-  if (elemType === "other") return { elemType, dims, data: new Uint8Array(0), extras: bytes ? inlined(p, bytes) : p };
+  if (isOpaque(elemType)) return { elemType, dims, data: new Uint8Array(0), extras: bytes ? inlined(p, bytes) : p };
   const extras = inlined(p);
   const own = (field: keyof TensorProto) => Object.hasOwn(p, field);
   const carriesMore =
@@ -102,11 +114,11 @@ export function sparseOf(t: Tensor): SparseTensorProto | undefined {
   return p?.$typeName === "onnx.SparseTensorProto" ? p : undefined;
 }
 
-/** A constant as raw bytes, under a new name or the one it was read with. Throws ModelError for `other` tensors that no file gave. */
+/** A constant as raw bytes, under a new name or the one it was read with. Throws ModelError for one without numeric data that no file gave. */
 export function tensorToProto(t: Tensor, newName?: string): TensorProto {
   const kept = t.extras as TensorProto | undefined;
   const name = newName ?? (kept?.$typeName === "onnx.TensorProto" ? kept.name : "");
-  if (t.elemType === "other") {
+  if (isOpaque(t.elemType)) {
     if (kept?.$typeName !== "onnx.TensorProto")
       throw new ModelError("elem-type", `constant "${name}" has an element type that cannot be written`);
     return revise(kept, { name });

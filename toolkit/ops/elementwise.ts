@@ -1,6 +1,6 @@
 /** Operators that compute each output element from the input elements at the same (broadcast) place. */
 import { attrFloat, attrInt, type OpNode } from "../graph/graph.js";
-import { type ElemType, fromNumbers, type Tensor, toNumbers } from "../graph/tensor.js";
+import { type ElemType, fromNumbers, isNumeric, type Tensor, toNumbers } from "../graph/tensor.js";
 import { isInteger, mapConstants, selectConstants } from "./arithmetic.js";
 import { broadcastDims, inputType } from "./dims.js";
 import {
@@ -133,7 +133,7 @@ const Cast: OpRule = {
   shape: (n, c) => [{ elemType: elemTypeAttribute(n, "to", "float32"), dims: inputType(n, c, 0).dims }],
   evaluate: (n, [x]) => {
     const to = elemTypeAttribute(n, "to", "float32");
-    if (!x || Array.isArray(x.data) || to === "string" || to === "other") return undefined;
+    if (!x || !isNumeric(x.elemType) || !isNumeric(to)) return undefined;
     if (to === x.elemType) return [x];
     const v = toNumbers(x);
     // ONNX casts float to integer by truncation and anything to bool by "is not zero".
