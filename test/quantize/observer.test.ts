@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { floats } from "../../toolkit/graph/tensor.js";
-import { activationGrid, quantizeBias, quantizeWeight } from "../../toolkit/quantize/affine.js";
+import { activationGrid, quantizeBias } from "../../toolkit/quantize/affine.js";
 import { RangeObserver } from "../../toolkit/quantize/observer.js";
+import { quantizeWeight } from "../../toolkit/quantize/weights.js";
 
 const observed = (...batches: ArrayLike<number>[]): RangeObserver => {
   const o = new RangeObserver();

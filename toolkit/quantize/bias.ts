@@ -5,13 +5,14 @@
 import { GraphBuilder } from "../graph/builder.js";
 import { attr, cloneGraph, type Graph, opsetOf, typeOf } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
-import { scalar, type Tensor, toNumbers } from "../graph/tensor.js";
+import { floats, scalar, toNumbers } from "../graph/tensor.js";
 import { withSession } from "../runtime/session.js";
-import { activationGrid, quantizeWeight } from "./affine.js";
+import { encode } from "./affine.js";
 import { feedsOfBatch, type ImageBatch } from "./feed.js";
-import { type PlaceOptions, planWith, rangeLookup } from "./place.js";
-import { gridOwner } from "./plan.js";
+import { isWide } from "./integers.js";
+import { activationGrids, type PlaceOptions, planWith, weightGrids } from "./place.js";
 import type { Ranges } from "./ranges.js";
+import { dequantized, roundToGrid } from "./weights.js";
 
 /**
  * Per node with a bias: minus the mean over the data of (quantised - float) for each output channel. Each node is
@@ -50,7 +51,8 @@ export async function biasShifts(
 /** The float graph with, beside each weighted node, a twin on rounded input and weights, and the mean of their difference. */
 function errorGraph(prepared: Graph, ranges: Ranges, o: PlaceOptions): { graph: Graph; outputs: Map<string, string> } {
   const plan = planWith(prepared, ranges, o);
-  const lookup = rangeLookup(prepared, ranges);
+  const gridOf = activationGrids(prepared, ranges, plan, o);
+  const weights = weightGrids(prepared, ranges, o);
   const g = new GraphBuilder(cloneGraph(prepared));
   g.graph.outputs = [];
   const outputs = new Map<string, string>();
@@ -60,30 +62,23 @@ function errorGraph(prepared: Graph, ranges: Ranges, o: PlaceOptions): { graph: 
     const rank = typeOf(prepared, n.outputs[0])?.dims?.length;
     if (!rule?.weight || rule.bias === undefined || rank === undefined) continue;
     const x = n.inputs[rule.activations[0]];
-    const grid = activationGrid(lookup(gridOwner(plan, x))!);
+    const grid = gridOf(x);
     let input = rounded.get(x);
+    // 16 bits move no mean that could be seen.
+    if (isWide(grid.type)) input = x;
     if (input === undefined) {
       const scale = g.initializer(`${x}_scale`, scalar(grid.scale));
-      const zeroPoint: Tensor = { elemType: "uint8", dims: [], data: Uint8Array.of(grid.zeroPoint) };
-      const zero = g.initializer(`${x}_zero_point`, zeroPoint);
+      const zero = g.initializer(`${x}_zero_point`, encode([0], [], grid));
       input = g.emit("DequantizeLinear", [g.emit("QuantizeLinear", [x, scale, zero]), scale, zero]);
       rounded.set(x, input);
     }
-    const weight = prepared.initializers.get(n.inputs[rule.weight.input])!;
-    const axis = rule.weight.axis(n);
-    const q = quantizeWeight(weight, axis, { reduceRange: o.reduceRange ?? false });
-    const inner = weight.dims.slice(axis + 1).reduce((a, b) => a * b, 1);
-    const data = Float32Array.from(
-      q.values.data as Int8Array,
-      (v, i) => v * q.scales[Math.floor(i / inner) % q.scales.length],
-    );
+    const name = n.inputs[rule.weight.input];
+    const weight = prepared.initializers.get(name)!;
+    const own = weights.get(name)!;
+    const data = dequantized(roundToGrid(weight, own, o.rounded?.get(name)), own);
     const inputs = [...n.inputs];
     inputs[rule.activations[0]] = input;
-    inputs[rule.weight.input] = g.initializer(`${n.inputs[rule.weight.input]}_rounded`, {
-      elemType: "float32",
-      dims: weight.dims,
-      data,
-    });
+    inputs[rule.weight.input] = g.initializer(`${name}_rounded`, floats(data, weight.dims));
     const twin = g.emit(n.opType, inputs, { ...n.attributes }, { domain: n.domain });
     const axes = Array.from({ length: rank }, (_, k) => k).filter((k) => k !== 1);
     const error = g.sub(twin, n.outputs[0]);

@@ -1,14 +1,16 @@
 /** Static INT8 quantisation: what other parts may use. */
-export { type QuantRange, quantizeBias, quantizeWeight } from "./affine.js";
+export { type QuantRange, quantizeBias } from "./affine.js";
 export { biasShifts } from "./bias.js";
 export { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evaluate.js";
 export type { ImageBatch } from "./feed.js";
+export type { IntegerType } from "./integers.js";
 export { chooseMixedPrecision, floatOrder, type MixedOptions, type MixedPrecision } from "./mixed.js";
 export { type RangeMethod, RangeObserver } from "./observer.js";
-export { type PlaceOptions, placePrepared, placeQdq } from "./place.js";
+export { type PlaceOptions, placePrepared, placeQdq, weightGrids } from "./place.js";
 export { planQdq, type QdqPlan } from "./plan.js";
 export { prepareForQuantization } from "./prepare.js";
 export { type QuantizeOptions, type QuantizeResult, quantize } from "./quantize.js";
 export { type CalibrationOptions, calibrate, type Observations, observe, type Ranges, rangesFrom } from "./ranges.js";
 export { type NodeSensitivity, quantizableNodes, sensitivity } from "./sensitivity.js";
 export { agreement, argmaxRows, cosine, Similarity, sqnrDb } from "./similarity.js";
+export { quantizeWeight, type WeightGrid, type WeightOptions } from "./weights.js";

@@ -1,7 +1,8 @@
 /**
  * Rewrites a float graph as ONNX QDQ: Quantize/Dequantize pairs so placed that ONNX Runtime fuses each integer node with
- * the pairs around it (QLinearConv, QLinearAdd, QGemm, QLinearGlobalAveragePool, ...). Activations are unsigned 8 bits
- * per tensor, weights signed 8 bits per output channel, biases int32 at the product of both scales.
+ * the pairs around it (QLinearConv, QLinearAdd, QGemm, QLinearGlobalAveragePool, ...). Activations have one scale per
+ * tensor (unsigned 8 bits by default), weights are signed 8 bits, one scale per output channel by default, biases int32 at
+ * the product of both scales.
  */
 import { GraphBuilder, type Ref } from "../graph/builder.js";
 import { removeDead } from "../graph/edit.js";
@@ -18,11 +19,13 @@ import {
 import { floats, scalar, type Tensor, toNumbers } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { QuantizeRule } from "../ops/rule.js";
-import { type ActivationGrid, activationGrid, type QuantRange, quantizeBias, quantizeWeight } from "./affine.js";
+import { type ActivationGrid, activationGrid, encode, type QuantRange, quantizeBias } from "./affine.js";
+import { type IntegerType, integerTypes, isWide } from "./integers.js";
 import { activationInputs, gridOwner, planQdq, type QdqPlan, resultsOf } from "./plan.js";
 import { prepareForQuantization } from "./prepare.js";
 import type { Ranges } from "./ranges.js";
 import { shieldFloat } from "./shield.js";
+import { roundToGrid, type WeightGrid, weightGrid } from "./weights.js";
 
 export interface PlaceOptions {
   /** Names of nodes (in the prepared graph) that stay float. */
@@ -31,6 +34,16 @@ export interface PlaceOptions {
   reduceRange?: boolean;
   /** Node name -> what is added to its bias before rounding (see `biasShifts`). */
   biasShifts?: ReadonlyMap<string, Float64Array>;
+  /** Type of activations. Default `uint8`. ONNX Runtime's CPU provider has no integer kernels for 16 bits: it computes those in float. */
+  activations?: IntegerType;
+  /** Zero in the middle of each activation's grid; see `GridOptions`. Default false. */
+  symmetric?: boolean;
+  /** One scale per weight instead of one per output channel. Default false. */
+  perTensor?: boolean;
+  /** How weight scales are chosen; see `WeightOptions`. Default `max`. */
+  weightScales?: "max" | "mse";
+  /** Weight initializer -> its integers on the grid of `weightGrids`, where something better than the nearest was found. */
+  rounded?: ReadonlyMap<string, Int8Array>;
 }
 
 /** The QDQ form of `g`. Nodes without a quantisation rule, without a range, or named in `keepFloat` stay float. */
@@ -45,10 +58,69 @@ export function placePrepared(prepared: Graph, ranges: Ranges, o: PlaceOptions =
 /** The plan that `placeQdq` follows. */
 export function planWith(prepared: Graph, ranges: Ranges, o: PlaceOptions = {}): QdqPlan {
   const lookup = rangeLookup(prepared, ranges);
+  const signed = integerTypes[o.activations ?? "uint8"].lowest < 0;
   return planQdq(prepared, {
     keepFloat: o.keepFloat ?? new Set(),
     hasRange: (v) => prepared.initializers.has(v) || lookup(v) !== undefined,
+    // A symmetric grid reaches as far below zero as above it, so its lower end is no Relu.
+    endsClamp: ([low]) => !o.symmetric || (!signed && low === 0),
   });
+}
+
+/**
+ * The grid of every weight that `placeQdq` will write, by initializer: what `rounded` must be given on. A weight that
+ * several nodes share has one grid.
+ */
+export function weightGrids(prepared: Graph, ranges: Ranges, o: PlaceOptions = {}): Map<string, WeightGrid> {
+  const plan = planWith(prepared, ranges, o);
+  const grids = activationGrids(prepared, ranges, plan, o);
+  const out = new Map<string, WeightGrid>();
+  for (const n of prepared.nodes) {
+    const rule = plan.quantized.get(n.name);
+    if (!rule?.weight) continue;
+    const name = n.inputs[rule.weight.input];
+    const bias = rule.bias === undefined ? undefined : prepared.initializers.get(n.inputs[rule.bias] ?? "");
+    const grid = weightGrid(prepared.initializers.get(name)!, rule.weight.axis(n), {
+      reduceRange: o.reduceRange ?? false,
+      perTensor: o.perTensor ?? false,
+      scales: o.weightScales ?? "max",
+      ...(bias ? { bias: toNumbers(bias), inputScale: grids(n.inputs[rule.activations[0]]).scale } : {}),
+    });
+    const known = out.get(name);
+    // The scales differ only where a bias needs a coarser one; that one serves all.
+    if (known)
+      known.scale.forEach((s, c) => {
+        known.scale[c] = Math.max(s, grid.scale[c] ?? 0);
+      });
+    else out.set(name, grid);
+  }
+  return out;
+}
+
+/** The grid of each value that has one. */
+export function activationGrids(
+  prepared: Graph,
+  ranges: Ranges,
+  plan: QdqPlan,
+  o: PlaceOptions,
+): (value: string) => ActivationGrid {
+  const lookup = rangeLookup(prepared, ranges);
+  const intervals = new Map([...plan.clampOf.values()].map((c) => [c.node.outputs[0], c.interval]));
+  const known = new Map<string, ActivationGrid>();
+  return (value) => {
+    const owner = gridOwner(plan, value);
+    let grid = known.get(owner);
+    if (!grid) {
+      const range = lookup(owner)!;
+      const interval = intervals.get(owner);
+      grid = activationGrid(
+        interval ? { low: Math.max(range.low, interval[0]), high: Math.min(range.high, interval[1]) } : range,
+        { type: o.activations ?? "uint8", symmetric: o.symmetric ?? false },
+      );
+      known.set(owner, grid);
+    }
+    return grid;
+  };
 }
 
 /** Range of a value: its own, or that of the value which it is only a rearrangement or selection of. */
@@ -73,11 +145,9 @@ interface GridRefs {
   grid: ActivationGrid;
 }
 
-const codeOf = (value: number, { scale, zeroPoint }: ActivationGrid): Tensor => ({
-  elemType: "uint8",
-  dims: [],
-  data: Uint8Array.of(Math.max(0, Math.min(255, Math.round(value / scale) + zeroPoint))),
-});
+/** First operator set whose Quantize takes 16 bits; before it ONNX Runtime's own operator of the same name does. */
+const WIDE_OPSET = 21;
+const CONTRIB = "com.microsoft";
 
 class Placer {
   private readonly out: Graph;
@@ -85,10 +155,13 @@ class Placer {
   private readonly grids = new Map<string, GridRefs>();
   /** Value of the float graph -> its dequantised twin. */
   private readonly dequantized = new Map<string, Ref>();
-  private readonly lookup: (value: string) => QuantRange | undefined;
+  private readonly gridOf: (value: string) => ActivationGrid;
+  private readonly weightGrids: Map<string, WeightGrid>;
   private readonly graphOutputs: Set<string>;
-  private readonly intervals = new Map<string, readonly [number, number]>();
   private readonly gone: Set<string>;
+  private readonly type: IntegerType;
+  /** Domain of the operators that quantise activations. */
+  private readonly domain: string;
 
   constructor(
     private readonly g: Graph,
@@ -99,10 +172,13 @@ class Placer {
     this.out = cloneGraph(g);
     this.builder = new GraphBuilder(this.out);
     this.out.nodes = [];
-    this.lookup = rangeLookup(g, ranges);
+    this.type = o.activations ?? "uint8";
+    this.domain = isWide(this.type) && opsetOf(g) < WIDE_OPSET ? CONTRIB : "";
+    if (this.domain) this.out.opsets.set(CONTRIB, this.out.opsets.get(CONTRIB) ?? 1);
+    this.gridOf = activationGrids(g, ranges, plan, o);
+    this.weightGrids = weightGrids(g, ranges, o);
     this.graphOutputs = new Set(g.outputs.map((v) => v.name));
     this.gone = new Set([...plan.clampOf.values()].map((c) => c.node.name));
-    for (const { node, interval } of plan.clampOf.values()) this.intervals.set(node.outputs[0], interval);
   }
 
   place(): Graph {
@@ -118,7 +194,7 @@ class Placer {
   }
 
   private placeInteger(n: OpNode, rule: QuantizeRule): void {
-    if (rule.onIntegers && !this.graphOutputs.has(n.outputs[0])) {
+    if (rule.onIntegers && !isWide(this.type) && !this.graphOutputs.has(n.outputs[0])) {
       this.placeOnIntegers(n, rule, rule.onIntegers.fill);
       return;
     }
@@ -132,7 +208,10 @@ class Placer {
     const results = resultsOf(this.plan, n);
     // A graph output keeps its name, so the raw result gets another one.
     const raw = results.map((v) => (this.graphOutputs.has(v) ? this.builder.unique(`${v}_raw`) : v));
-    this.out.nodes.push({ ...n, inputs, outputs: raw });
+    const clamp = this.plan.clampOf.get(n.name);
+    if (clamp?.kept) {
+      this.out.nodes.push({ ...n, inputs }, { ...clamp.node, outputs: raw });
+    } else this.out.nodes.push({ ...n, inputs, outputs: raw });
     results.forEach((v, i) => {
       const type = typeOf(this.g, v);
       if (type && raw[i] !== v) this.out.valueTypes.set(raw[i], type);
@@ -150,11 +229,11 @@ class Placer {
     inputs[rule.activations[0]] = this.out.nodes.find((d) => d.outputs[0] === dequantized)!.inputs[0];
     const value = toNumbers(this.g.initializers.get(n.inputs[fill] ?? "") ?? scalar(0))[0];
     while (inputs.length <= fill) inputs.push("");
-    inputs[fill] = value === 0 ? zeroPoint : this.builder.initializer(`${y}_fill`, codeOf(value, grid));
+    inputs[fill] = value === 0 ? zeroPoint : this.builder.initializer(`${y}_fill`, encode([value], [], grid));
     const q = this.builder.unique(`${y}_q`);
     this.out.nodes.push({ ...n, inputs, outputs: [q] });
     const dims = typeOf(this.g, y)?.dims;
-    this.out.valueTypes.set(q, { elemType: "uint8", ...(dims ? { dims } : {}) });
+    this.out.valueTypes.set(q, { elemType: this.type, ...(dims ? { dims } : {}) });
     this.out.valueTypes.delete(y);
     const dq = this.dequantize(q, scale, zeroPoint, y);
     this.out.valueTypes.set(dq, { elemType: "float32", ...(dims ? { dims } : {}) });
@@ -179,10 +258,10 @@ class Placer {
       "QuantizeLinear",
       [source, scale, zeroPoint],
       {},
-      { out: `${value}_q`, name: `${value}/QuantizeLinear` },
+      { out: `${value}_q`, name: `${value}/QuantizeLinear`, domain: this.domain },
     );
     const dq = this.dequantize(q, scale, zeroPoint, value, output);
-    this.out.valueTypes.set(q, { elemType: "uint8", ...(dims ? { dims } : {}) });
+    this.out.valueTypes.set(q, { elemType: this.type, ...(dims ? { dims } : {}) });
     if (dq !== value) this.out.valueTypes.set(dq, { elemType: "float32", ...(dims ? { dims } : {}) });
     this.dequantized.set(value, dq);
     return dq;
@@ -195,7 +274,8 @@ class Placer {
     this.out.nodes.push({
       name: this.builder.unique(`${base}/DequantizeLinear`),
       opType: "DequantizeLinear",
-      domain: "",
+      // Weights and biases come without a type of their own for activations.
+      domain: axis === undefined && zeroPoint ? this.domain : "",
       inputs,
       outputs: [out],
       attributes,
@@ -206,12 +286,7 @@ class Placer {
   private gridFor(owner: string): GridRefs {
     const known = this.grids.get(owner);
     if (known) return known;
-    const range = this.lookup(owner)!;
-    const interval = this.intervals.get(owner);
-    const grid = activationGrid(
-      interval ? { low: Math.max(range.low, interval[0]), high: Math.min(range.high, interval[1]) } : range,
-    );
-    const refs = this.gridConstants(owner, grid);
+    const refs = this.gridConstants(owner, this.gridOf(owner));
     this.grids.set(owner, refs);
     return refs;
   }
@@ -219,11 +294,7 @@ class Placer {
   private gridConstants(base: string, grid: ActivationGrid): GridRefs {
     return {
       scale: this.builder.initializer(`${base}_scale`, scalar(grid.scale)),
-      zeroPoint: this.builder.initializer(`${base}_zero_point`, {
-        elemType: "uint8",
-        dims: [],
-        data: Uint8Array.of(grid.zeroPoint),
-      }),
+      zeroPoint: this.builder.initializer(`${base}_zero_point`, encode([0], [], grid)),
       grid,
     };
   }
@@ -235,41 +306,41 @@ class Placer {
       low: numbers.reduce((a, b) => Math.min(a, b), 0),
       high: numbers.reduce((a, b) => Math.max(a, b), 0),
     };
-    const refs = this.gridConstants(value, activationGrid(range));
-    const data = Uint8Array.from(numbers, (v) =>
-      Math.max(0, Math.min(255, Math.round(v / refs.grid.scale) + refs.grid.zeroPoint)),
+    const refs = this.gridConstants(
+      value,
+      activationGrid(range, { type: this.type, symmetric: this.o.symmetric ?? false }),
     );
-    const q = this.builder.initializer(`${value}_q`, { elemType: "uint8", dims: t.dims, data });
+    const q = this.builder.initializer(`${value}_q`, encode(numbers, t.dims, refs.grid));
     const dq = this.dequantize(q, refs.scale, refs.zeroPoint, value);
     this.dequantized.set(value, dq);
     return dq;
   }
 
   private placeWeight(n: OpNode, rule: QuantizeRule, inputs: string[]): void {
-    const { input, axis } = rule.weight!;
+    const { input } = rule.weight!;
     const name = n.inputs[input];
     const weight = this.g.initializers.get(name)!;
-    const along = axis(n);
     const inputScale = this.gridFor(gridOwner(this.plan, n.inputs[rule.activations[0]])).grid.scale;
     const bias = this.biasOf(n, rule);
-    const q = quantizeWeight(weight, along, {
-      reduceRange: this.o.reduceRange ?? false,
-      ...(bias ? { bias, inputScale } : {}),
-    });
-    const values = this.builder.initializer(`${name}_q`, q.values);
-    const scale = this.builder.initializer(`${name}_scale`, floats(q.scales));
+    const grid = this.weightGrids.get(name)!;
+    const values = this.builder.initializer(`${name}_q`, roundToGrid(weight, grid, this.o.rounded?.get(name)));
+    const dims = grid.axis === null ? [] : [grid.scale.length];
+    const scale = this.builder.initializer(`${name}_scale`, floats(grid.scale, dims));
     const zero = this.builder.initializer(`${name}_zero_point`, {
       elemType: "int8",
-      dims: [q.scales.length],
-      data: new Int8Array(q.scales.length),
+      dims,
+      data: new Int8Array(grid.scale.length),
     });
     // The axis is always written: its default is 1, which is wrong for most weights.
-    inputs[input] = this.dequantize(values, scale, zero, name, undefined, along);
+    inputs[input] = this.dequantize(values, scale, zero, name, undefined, rule.weight!.axis(n));
     if (!bias) return;
     const biasName = n.inputs[rule.bias!] || `${n.name}.bias`;
-    const b = quantizeBias(bias, inputScale, q.scales);
+    const b = quantizeBias(bias, inputScale, grid.scale);
     const biasValues = this.builder.initializer(`${biasName}_q`, b.values);
-    const biasScale = this.builder.initializer(`${biasName}_scale`, b.scales);
+    const biasScale = this.builder.initializer(
+      `${biasName}_scale`,
+      grid.axis === null ? scalar((b.scales.data as Float32Array)[0]) : b.scales,
+    );
     while (inputs.length <= rule.bias!) inputs.push("");
     inputs[rule.bias!] = this.dequantize(biasValues, biasScale, "", biasName, undefined, 0);
   }

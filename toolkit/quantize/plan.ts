@@ -9,8 +9,8 @@ import type { QuantizeRule } from "../ops/rule.js";
 export interface QdqPlan {
   /** Name of each integer node -> its rule. */
   quantized: Map<string, QuantizeRule>;
-  /** Integer node -> the clamp behind it that its output range takes over. */
-  clampOf: Map<string, { node: OpNode; interval: readonly [number, number] }>;
+  /** Integer node -> the clamp behind it that its output range takes over; `kept` where the grid's ends cannot do its work. */
+  clampOf: Map<string, { node: OpNode; interval: readonly [number, number]; kept: boolean }>;
   /** Integer nodes whose result nobody reads as an integer and whose kernel can give floats. */
   floatOutput: Set<string>;
   /** Value -> the value whose range and grid it shares; values that are not here have their own. */
@@ -22,6 +22,8 @@ export interface PlanOptions {
   keepFloat?: ReadonlySet<string>;
   /** Whether a value can be quantised at all (its range is known and finite). Default: every value. */
   hasRange?: (value: string) => boolean;
+  /** Whether the ends of the output's grid can do the work of a clamp to this interval. Default: always. */
+  endsClamp?: (interval: readonly [number, number]) => boolean;
 }
 
 /** The value that owns the grid of `value`. */
@@ -137,7 +139,8 @@ class Planner {
     if (!producer || !producerRule || producerRule.passThrough || this.plan.clampOf.has(producer.name)) return false;
     if (this.uses.get(value)?.length !== 1 || this.graphOutputs.has(value) || !this.hasRange(n.outputs[0]))
       return false;
-    this.plan.clampOf.set(producer.name, { node: n, interval });
+    const kept = this.o.endsClamp?.(interval) === false;
+    this.plan.clampOf.set(producer.name, { node: n, interval, kept });
     this.integer.add(n.outputs[0]);
     return true;
   }
