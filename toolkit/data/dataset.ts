@@ -9,6 +9,8 @@ export interface Batch {
   dims: readonly number[];
   /** Class indices; absent when the data set has no labels. */
   labels?: Int32Array;
+  /** Set where each item is a blend of two (mixup): its own share of it, and the other's label where there are labels. */
+  mixed?: { shares: Float32Array; labels?: Int32Array };
 }
 
 /** One part of a data set. Items are addressed by index; order is fixed. */

@@ -1,16 +1,14 @@
 /** The epochs of a training run: shuffle, augment, step, report, save. */
-import { uniformInt } from "pure-rand/distribution/uniformInt";
-import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
-import type { RandomGenerator } from "pure-rand/types/RandomGenerator";
 import type { Batch, Split } from "../data/dataset.js";
 import { UsageError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
-import { type AugmentOptions, augmentBatch } from "./augment.js";
+import { type AugmentOptions, augmentBatch, checkAugment } from "./augment.js";
 import { type EpochResult, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
 import type { BatchNormMode } from "./forward.js";
 import type { Loss } from "./losses.js";
 import type { Optimizer } from "./optimizers.js";
+import { shuffled, streamOf } from "./random.js";
 import type { Schedule } from "./schedules.js";
 import { Trainer } from "./trainer.js";
 
@@ -88,17 +86,8 @@ function checkOptions(o: TrainOptions): void {
     throw wrong(`the batch size must be a whole number above 0, got ${o.batchSize}`);
   if (!(Number.isInteger(o.epochs) && o.epochs >= 0))
     throw wrong(`the number of epochs must be a whole number, got ${o.epochs}`);
+  if (o.augment) checkAugment(o.augment);
   if (o.data.count === 0) throw wrong("there is nothing to train on: the data has no items");
-}
-
-/** The items in random order (Fisher and Yates). */
-function shuffled(count: number, random: RandomGenerator): Int32Array {
-  const order = Int32Array.from({ length: count }, (_, i) => i);
-  for (let i = count - 1; i > 0; i--) {
-    const j = uniformInt(random, 0, i);
-    [order[i], order[j]] = [order[j], order[i]];
-  }
-  return order;
 }
 
 async function runEpoch(
@@ -107,13 +96,11 @@ async function runEpoch(
   epoch: number,
   { size, steps }: { size: number; steps: number },
 ): Promise<{ loss: number; learningRate: number }> {
-  // A generator of its own for each epoch, so that a resumed run sees the same order.
-  const random = xoroshiro128plus(Math.imul(o.seed ^ 0x9e3779b9, 2 * epoch + 1));
-  const order = shuffled(o.data.count, random);
+  const order = shuffled(o.data.count, streamOf(o.seed, epoch, -1));
   const total = steps * o.epochs;
   const load = async (step: number): Promise<Batch> => {
     const batch = await o.data.batch(order.subarray(step * size, (step + 1) * size));
-    return o.augment ? augmentBatch(batch, o.augment, random) : batch;
+    return o.augment ? augmentBatch(batch, o.augment, streamOf(o.seed, epoch, step)) : batch;
   };
   let sum = 0;
   let learningRate = 0;

@@ -57,6 +57,23 @@ function classLogits(c: LossContext, loss: string): { ref: Ref; n: number; class
 const logSoftmax = (g: GraphBuilder, x: Ref): Ref => g.emit("LogSoftmax", [x], { axis: attr.int(-1) });
 const softmax = (g: GraphBuilder, x: Ref): Ref => g.emit("Softmax", [x], { axis: attr.int(-1) });
 
+/** Share of each class in each item, [n, classes] row-major: one label, or two where items were blended. */
+function labelShares(batch: Batch, classes: number): Float32Array {
+  const out = new Float32Array(batch.dims[0] * classes);
+  const put = (labels: Int32Array, share: (i: number) => number): void => {
+    labels.forEach((label, i) => {
+      if (label < 0 || label >= classes) {
+        throw new ModelError("label-range", `label ${label} lies outside the net's ${classes} classes`);
+      }
+      out[i * classes + label] += share(i);
+    });
+  };
+  const { mixed } = batch;
+  put(batch.labels!, (i) => mixed?.shares[i] ?? 1);
+  if (mixed?.labels) put(mixed.labels, (i) => 1 - mixed.shares[i]);
+  return out;
+}
+
 export interface CrossEntropyOptions {
   /** Share of the target that is spread evenly over all classes (Szegedy et al. 2016). Default 0. */
   labelSmoothing?: number;
@@ -75,13 +92,9 @@ export function crossEntropy(o: CrossEntropyOptions = {}): Loss {
         value,
         async feeds(batch) {
           if (!batch.labels) throw new ModelError("no-labels", "cross-entropy needs labels, and the data has none");
-          const distribution = new Float32Array(n * classes).fill(labelSmoothing / classes);
-          batch.labels.forEach((label, i) => {
-            if (label < 0 || label >= classes) {
-              throw new ModelError("label-range", `label ${label} lies outside the net's ${classes} classes`);
-            }
-            distribution[i * classes + label] += 1 - labelSmoothing;
-          });
+          const distribution = labelShares(batch, classes).map(
+            (v) => labelSmoothing / classes + v * (1 - labelSmoothing),
+          );
           return { [target]: floats(distribution, [n, classes]) };
         },
       };
