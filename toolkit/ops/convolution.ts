@@ -92,8 +92,26 @@ function resizeGroups(n: OpNode, c: SliceContext): OpNode {
   return withAttributes(n, { group: attr.int(c.dimsAfter(n.inputs[0])[1]) });
 }
 
+/** Both convolutions take up factors of their input and give their output its own. */
+const contracts = (inputAxis: number, outputAxis: number): OpRule["scaling"] => ({
+  kind: "contracts",
+  weight: 1,
+  bias: 2,
+  applies: () => true,
+  inputAxis: () => inputAxis,
+  outputAxis: () => outputAxis,
+  groups: groupsOf,
+  dataAxis: () => 1,
+  // A transposed convolution crops its output; its borders sum fewer taps.
+  padded: (n) =>
+    n.opType === "ConvTranspose" ||
+    !["NOTSET", "VALID"].includes(attrString(n, "auto_pad", "NOTSET")) ||
+    (attrInts(n, "pads") ?? []).some((p) => p !== 0),
+});
+
 /** Convolution (ONNX Conv-1, Conv-11): weight [out, in/group, k…]. */
 export const Conv: OpRule = {
+  scaling: contracts(1, 0),
   gradient: convGradient,
   parameters: [
     { input: 1, decay: true },
@@ -136,6 +154,7 @@ function convTransposeShape(n: OpNode, c: ShapeContext) {
 
 /** Transposed convolution (ONNX ConvTranspose-1, -11): weight [in, out/group, k…]. */
 export const ConvTranspose: OpRule = {
+  scaling: contracts(0, 1),
   gradient: convTransposeGradient,
   parameters: [
     { input: 1, decay: true },

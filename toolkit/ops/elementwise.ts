@@ -38,11 +38,12 @@ import { elemTypeAttribute } from "./elemTypes.js";
 import { sameIdsAsFirst, unifyAll } from "./links.js";
 import { mapsIntegers, pairsIntegers } from "./precision.js";
 import type { OpRule, ShapeContext } from "./rule.js";
+import { commutes, commutesWithShifts, sums } from "./scaling.js";
 
 const sameTypeAsFirst: OpRule["shape"] = (n, c) => [inputType(n, c, 0)];
 
 /** One input, one output of the same type; channels pass. */
-const unary: OpRule = { shape: sameTypeAsFirst, channels: sameIdsAsFirst };
+const unary: OpRule = { shape: sameTypeAsFirst, channels: sameIdsAsFirst, elementwise: true };
 
 /** `unary` that also works on constants. */
 const unaryOf = (f: (v: number) => number): OpRule => ({
@@ -68,7 +69,7 @@ function broadcastShape(elemType?: ElemType, first = 0): OpRule["shape"] {
 const presentInputs = (n: OpNode): number[] => n.inputs.flatMap((name, i) => (name ? [i] : []));
 
 /** Any number of broadcast inputs. */
-const broadcast: OpRule = { shape: broadcastShape(), channels: unifyAll };
+const broadcast: OpRule = { shape: broadcastShape(), channels: unifyAll, elementwise: true };
 
 /** Broadcasting arithmetic that also works on constants; `f` sees one value per input. */
 const arithmetic = (f: (v: readonly number[], elemType: ElemType) => number): OpRule => ({
@@ -97,6 +98,7 @@ export function clipLimits(n: OpNode, min: Tensor | undefined, max: Tensor | und
 }
 
 const Clip: OpRule = {
+  scaling: { kind: "clamps" },
   gradient: clipGradient,
   quantize: {
     activations: [0],
@@ -112,6 +114,7 @@ const Clip: OpRule = {
 
 /** Identity at inference; the optional mask output tells which elements were kept. */
 const Dropout: OpRule = {
+  scaling: commutesWithShifts,
   gradient: identityGradient,
   channels: sameIdsAsFirst,
   shape: (n, c) => {
@@ -121,6 +124,7 @@ const Dropout: OpRule = {
 };
 
 const Identity: OpRule = {
+  scaling: commutesWithShifts,
   gradient: identityGradient,
   ...unary,
   movesElements: true,
@@ -163,6 +167,7 @@ const Where: OpRule = {
 
 /** The slope is broadcast to the input only (unidirectional); [C,1,1] slopes are cut along with their channels. */
 const PRelu: OpRule = {
+  scaling: commutes,
   gradient: preluGradient,
   parameters: [{ input: 1, decay: false }],
   shape: sameTypeAsFirst,
@@ -179,7 +184,7 @@ const Mod: OpRule = {
 };
 
 /** Sum over broadcast inputs of differing rank (opset >= 8); equal shapes before. */
-const Sum = { ...arithmetic((v) => sum(v)), gradient: sumGradient };
+const Sum = { ...arithmetic((v) => sum(v)), scaling: sums, gradient: sumGradient };
 
 const boolUnary: OpRule = {
   channels: sameIdsAsFirst,
@@ -197,15 +202,16 @@ const hardSigmoid = (n: OpNode, v: number): number =>
 export const rules = {
   Relu: {
     ...unaryOf((v) => Math.max(v, 0)),
+    scaling: { kind: "commutes", shifts: () => true, rectifies: true },
     gradient: reluGradient,
     quantize: { activations: [0], foldsIntoProducer: true, clamp: () => [0, Number.POSITIVE_INFINITY] },
   },
-  LeakyRelu: { ...unary, quantize: mapsIntegers, gradient: leakyReluGradient },
+  LeakyRelu: { ...unary, scaling: commutes, quantize: mapsIntegers, gradient: leakyReluGradient },
   ThresholdedRelu: { ...unary },
   Elu: { ...unary, gradient: eluGradient },
   Selu: { ...unary },
   Celu: { ...unary },
-  Sigmoid: { ...unary, gradient: sigmoidGradient },
+  Sigmoid: { ...unary, quantize: mapsIntegers, gradient: sigmoidGradient },
   HardSigmoid: {
     ...unary,
     evaluate: (n, [x]) => mapConstants([x], ([v]) => hardSigmoid(n, v)),
@@ -222,8 +228,8 @@ export const rules = {
   Log: { ...unaryOf(Math.log), gradient: logGradient },
   Sqrt: { ...unaryOf(Math.sqrt), gradient: sqrtGradient },
   Reciprocal: { ...unaryOf((v) => 1 / v), gradient: reciprocalGradient },
-  Abs: { ...unaryOf(Math.abs), gradient: absGradient },
-  Neg: { ...unaryOf((v) => -v), gradient: negGradient },
+  Abs: { ...unaryOf(Math.abs), scaling: commutes, gradient: absGradient },
+  Neg: { ...unaryOf((v) => -v), scaling: commutes, gradient: negGradient },
   Sign: unaryOf(Math.sign),
   Floor: unaryOf(Math.floor),
   Ceil: unaryOf(Math.ceil),
@@ -241,6 +247,7 @@ export const rules = {
   Add: {
     ...arithmetic(([a, b]) => a + b),
     sums: true,
+    scaling: sums,
     quantize: pairsIntegers,
     gradient: addGradient,
     parameters: [
@@ -249,7 +256,7 @@ export const rules = {
     ],
   },
   Sub: { ...arithmetic(([a, b]) => a - b), gradient: subGradient },
-  Mul: { ...arithmetic(([a, b]) => a * b), quantize: pairsIntegers, gradient: mulGradient },
+  Mul: { ...arithmetic(([a, b]) => a * b), scaling: { kind: "multiplies" }, quantize: pairsIntegers, gradient: mulGradient },
   Div,
   Mod,
   Pow: { ...arithmetic(([a, b]) => a ** b), gradient: powGradient },

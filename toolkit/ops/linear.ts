@@ -3,6 +3,7 @@ import { ModelError } from "../graph/errors.js";
 import { at, attrFloat, attrInt, type Dim, type OpNode } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { broadcastDims, inputDims, inputType } from "./dims.js";
+import { gemmed, multiplied } from "./integerKernel.js";
 import { gemmLinear, matMulLinear } from "./linearForm.js";
 import { gemmGradient, matmulGradient } from "./linearGradient.js";
 import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
@@ -44,6 +45,15 @@ function outerIds(c: ChannelContext, name: string, axis: number): ChannelIds | n
 }
 
 /** Gemm: alpha·A·B + beta·C, with optional transposes. Sources: ONNX Gemm-7, -9, -11, -13. */
+/** What dense layers with a constant right-hand side have in common: channels are on the last axis. */
+const dense = {
+  kind: "contracts",
+  weight: 1,
+  groups: () => 1,
+  dataAxis: (rank: number) => rank - 1,
+  padded: () => false,
+} as const;
+
 const Gemm: OpRule = {
   gradient: gemmGradient,
   parameters: [
@@ -55,6 +65,7 @@ const Gemm: OpRule = {
     weight: { input: 1, axis: (n) => (attrInt(n, "transB", 0) ? 0 : 1) },
     bias: 2,
     floatOutput: true,
+    kernel: gemmed,
     // QGemm has no beta, and alpha would have to go into the scales.
     when: (n) => attrFloat(n, "alpha", 1) === 1 && attrFloat(n, "beta", 1) === 1 && attrInt(n, "transA", 0) === 0,
   },
@@ -87,6 +98,13 @@ const Gemm: OpRule = {
     }
   },
   linear: gemmLinear,
+  scaling: {
+    ...dense,
+    bias: 2,
+    applies: (n) => gemmLinear.applies(n, [0, 0]),
+    inputAxis: gemmLinear.inputAxis,
+    outputAxis: gemmLinear.outputAxis,
+  },
   macs: (n, [a], [y]) => sizeOf(y) * a[attrInt(n, "transA", 0) ? 0 : 1],
 };
 
@@ -97,7 +115,7 @@ const MatMul: OpRule = {
     { input: 0, decay: true },
     { input: 1, decay: true },
   ],
-  quantize: { activations: [0], weight: { input: 1, axis: () => 1, rank: 2 }, floatOutput: true },
+  quantize: { activations: [0], weight: { input: 1, axis: () => 1, rank: 2 }, floatOutput: true, kernel: multiplied },
   shape: (n, c) => {
     const { elemType } = inputType(n, c, 0);
     const [a, b] = [inputDims(n, c, 0), inputDims(n, c, 1)];
@@ -147,6 +165,7 @@ const MatMul: OpRule = {
     }
   },
   linear: matMulLinear,
+  scaling: { ...dense, bias: -1, applies: () => true, inputAxis: () => 0, outputAxis: () => 1 },
   macs: (_, [a], [y]) => sizeOf(y) * (a[a.length - 1] ?? 1),
 };
 

@@ -38,6 +38,7 @@ export function batchNormAffine(n: OpNode, constant: (name: string) => Tensor | 
 
 /** y = scale·(x − mean)/sqrt(var + epsilon) + bias, per channel. Inference form. */
 const BatchNormalization: OpRule = {
+  scaling: { kind: "normalizes", scale: 1, shift: 2, dataAxis: () => 1 },
   gradient: batchNormalizationGradient,
   parameters: [
     { input: 1, decay: false },
@@ -50,11 +51,18 @@ const BatchNormalization: OpRule = {
 };
 
 const InstanceNormalization: OpRule = {
+  scaling: { kind: "normalizes", scale: 1, shift: 2, dataAxis: () => 1 },
   shape: (n, c) => [inputType(n, c, 0)],
   channels: perChannelParameters,
 };
 
 const LayerNormalization: OpRule = {
+  scaling: {
+    kind: "normalizes",
+    scale: 1,
+    shift: 2,
+    dataAxis: (n, rank) => (axisOf(n, attrInt(n, "axis", -1), rank) === rank - 1 ? rank - 1 : -1),
+  },
   shape: (n, c) => {
     const x = inputType(n, c, 0);
     if (!x.dims) return n.outputs.map(() => ({ elemType: x.elemType }));

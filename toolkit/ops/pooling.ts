@@ -11,6 +11,7 @@ import {
 } from "./poolingGradient.js";
 import { mapsIntegers, movesIntegers } from "./precision.js";
 import type { OpRule, ShapeContext } from "./rule.js";
+import { commutes, commutesWithShifts } from "./scaling.js";
 import { windowOf, windowOutput } from "./window.js";
 
 function poolShape(n: OpNode, c: ShapeContext): ValueType[] {
@@ -42,6 +43,7 @@ const globalPool: OpRule = {
 };
 
 const MaxPool: OpRule = {
+  scaling: commutesWithShifts,
   gradient: maxPoolGradient,
   quantize: movesIntegers,
   ...pool,
@@ -54,9 +56,9 @@ const MaxPool: OpRule = {
 
 export const rules = {
   MaxPool,
-  AveragePool: { ...pool, quantize: mapsIntegers, gradient: averagePoolGradient },
+  AveragePool: { ...pool, scaling: commutes, quantize: mapsIntegers, gradient: averagePoolGradient },
   LpPool: { ...pool },
-  GlobalAveragePool: { ...globalPool, quantize: mapsIntegers, gradient: globalAveragePoolGradient },
-  GlobalMaxPool: { ...globalPool, gradient: globalMaxPoolGradient },
+  GlobalAveragePool: { ...globalPool, scaling: commutesWithShifts, quantize: mapsIntegers, gradient: globalAveragePoolGradient },
+  GlobalMaxPool: { ...globalPool, scaling: commutesWithShifts, gradient: globalMaxPoolGradient },
   GlobalLpPool: { ...globalPool },
 } satisfies Record<string, OpRule | OpRule[]>;

@@ -76,6 +76,16 @@ const reduction = (f: (values: number[]) => number): OpRule => ({
 
 const sum = (v: number[]): number => v.reduce((a, b) => a + b, 0);
 
+/** Factors on channels get past a reduction that leaves their axis, and the number of axes in front of it, as they are. */
+const besideChannels: OpRule["scaling"] = {
+  kind: "commutes",
+  when: (n, axis, rank, constant) => {
+    const axes = constant(n.inputs[1] ?? "");
+    if (n.inputs[1] && !axes) return false;
+    return reducedAxes(n, rank, axes).every((a) => a > axis || (a < axis && keepsDims(n)));
+  },
+};
+
 const argument: OpRule = {
   shape: (n, c) => {
     const { dims } = inputType(n, c, 0);
@@ -109,8 +119,8 @@ const TopK: OpRule = {
 };
 
 export const rules = {
-  ReduceSum: { ...reduction(sum), gradient: reduceSumGradient },
-  ReduceMean: { ...reduction((v) => sum(v) / v.length), gradient: reduceMeanGradient },
+  ReduceSum: { ...reduction(sum), scaling: besideChannels, gradient: reduceSumGradient },
+  ReduceMean: { ...reduction((v) => sum(v) / v.length), scaling: besideChannels, gradient: reduceMeanGradient },
   ReduceMax: reduction((v) => v.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)),
   ReduceMin: reduction((v) => v.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)),
   ReduceProd: reduction((v) => v.reduce((a, b) => a * b, 1)),

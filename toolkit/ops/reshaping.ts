@@ -20,6 +20,7 @@ import { depthToSpaceGradient, reshapeGradient, spaceToDepthGradient } from "./m
 import { movesIntegers } from "./precision.js";
 import { rewriteInts } from "./rewrite.js";
 import type { ChannelContext, ChannelIds, OpRule, ShapeContext } from "./rule.js";
+import { reshapes } from "./scaling.js";
 
 /** Output dims of a Reshape, with 0 (copy) and -1 (the rest) resolved. Throws ModelError when the sizes do not fit. */
 function reshapeDims(n: OpNode, x: readonly Dim[], target: readonly Dim[]): Dim[] {
@@ -81,6 +82,7 @@ export function reshapeIds(n: OpNode, c: ChannelContext): void {
 }
 
 const Reshape: OpRule = {
+  scaling: reshapes,
   gradient: reshapeGradient,
   quantize: movesIntegers,
   shape: (n, c) => {
@@ -137,6 +139,7 @@ function flattenDims(n: OpNode, dims: readonly Dim[]): Dim[] {
 }
 
 const Flatten: OpRule = {
+  scaling: reshapes,
   gradient: reshapeGradient,
   quantize: movesIntegers,
   shape: (n, c) => [{ elemType: inputType(n, c, 0).elemType, dims: flattenDims(n, inputDims(n, c, 0)) }],
@@ -152,6 +155,7 @@ function squeezedAxes(n: OpNode, dims: readonly Dim[], axes: readonly number[] |
 }
 
 const Squeeze: OpRule = {
+  scaling: reshapes,
   gradient: reshapeGradient,
   quantize: movesIntegers,
   shape: (n, c) => {
@@ -204,6 +208,7 @@ function unsqueezeAxes(n: OpNode, constant: Tensor | undefined): readonly number
 }
 
 const Unsqueeze: OpRule = {
+  scaling: reshapes,
   gradient: reshapeGradient,
   quantize: movesIntegers,
   shape: (n, c) => {

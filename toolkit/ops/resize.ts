@@ -52,6 +52,10 @@ function resizedDims(n: OpNode, c: ShapeContext): readonly Dim[] | undefined {
 }
 
 const Resize: OpRule = {
+  scaling: {
+    kind: "commutes",
+    when: (n) => attrString(n, "coordinate_transformation_mode", "half_pixel") !== "tf_crop_and_resize",
+  },
   // Interpolation computes new values and has no integer kernel with a grid of its own.
   quantize: { ...movesIntegers, when: (n) => attrString(n, "mode", "nearest") === "nearest" },
   gradient: resizeGradient,

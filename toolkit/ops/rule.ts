@@ -7,6 +7,7 @@
 import type { GraphBuilder, Ref } from "../graph/builder.js";
 import type { Dim, OpNode, ValueType } from "../graph/graph.js";
 import type { Tensor } from "../graph/tensor.js";
+import type { IntegerKernel } from "./integerKernel.js";
 
 /** What a shape rule may ask. */
 export interface ShapeContext {
@@ -35,9 +36,12 @@ export interface ChannelContext {
   /** Static dims of a value or initializer of the node; a dynamic batch reads as 1. */
   dims(name: string): readonly number[];
   constant(name: string): Tensor | undefined;
-  /** Whether the name is an initializer (a parameter that slicing may cut). */
+  /** Whether the name is a parameter that slicing may cut: an initializer, or computed from initializers alone. */
   isParameter(name: string): boolean;
-  /** Ids on every axis of an input or parameter; all null where nothing is known to be cuttable. */
+  /**
+   * Ids on every axis of an input or parameter; all null where nothing is known to be cuttable. A parameter has ids on
+   * every axis longer than 1; those that nothing ties to channels are dropped in the end.
+   */
   ids(name: string): AxisIds;
   /** `length` new ids, made by this node on an axis where it is free to produce fewer channels. */
   fresh(length: number): ChannelIds;
@@ -54,8 +58,31 @@ export interface ChannelContext {
    * nothing; `weight` says where the matching coefficients are.
    */
   contract(i: number, axis: number, weight?: { name: string; axis: number }): void;
+  /**
+   * Declares that the node takes a statistic (mean, maximum, normalisation) over the ids on an axis of input `i`, which
+   * a cut takes over what is left. Needs the rule's `overKept`. See docs/architecture.md, "What a cut means at a
+   * normalisation".
+   */
+  renormalise(i: number, axis: number): void;
+  /** Axes of a value that one of its readers would rather see whole (`prefersWhole`). */
+  betterWhole(name: string): ReadonlySet<number>;
   /** Freezes ids: they can never be removed, and `inspect` shows the reason. */
   freeze(ids: ChannelIds, reason: string): void;
+}
+
+/** What a rule is told that emits itself at full size with its statistics over the kept channels alone. */
+export interface KeptContext {
+  g: GraphBuilder;
+  opset: number;
+  /** Static dims of a value of the node; a dynamic batch reads as 1. */
+  dims(name: string): readonly number[];
+  constant(name: string): Tensor | undefined;
+  /** Number of kept positions on an axis of input 0. */
+  kept(axis: number): number;
+  /** 1 where every position of input 0 is kept, 0 elsewhere, in its element type; broadcasts against it. */
+  mask: Ref;
+  /** A constant of the element type of input 0. */
+  number(v: number): Ref;
 }
 
 /** After slicing: what an operator must rewrite in itself. Old lengths and kept positions are read per value and axis. */
@@ -103,6 +130,8 @@ export interface QuantizeRule {
    * themselves. `fill` is the input with the value of new elements (Pad); absent there means 0, whose code is the zero point.
    */
   onIntegers?: { fill: number };
+  /** The call of the QOperator format; absent: the operator itself takes integers, or stays float in that format. */
+  kernel?: IntegerKernel;
   /** Which calls have an integer kernel; absent: all. */
   when?(n: OpNode): boolean;
   /** The output range is known beforehand (Softmax, Sigmoid: 0..1). */
@@ -147,6 +176,46 @@ export interface ChannelAffine {
   shift: Float64Array;
 }
 
+/**
+ * What becomes of positive factors s_c on the channels of a value. Passes that move scale or offset from one layer to
+ * another without changing the function (cross-layer equalisation, bias absorption) ask this. Absent: nothing gets past.
+ */
+export type ScalingRule =
+  /**
+   * y = W x + b with constant W, which takes up the factors of x and gives y factors of its own. One of the weight's axes may
+   * hold all channels and the other those of one group; `dataAxis` is the axis of x and y that holds channels.
+   */
+  | {
+      kind: "contracts";
+      weight: number;
+      bias: number;
+      applies(n: OpNode): boolean;
+      inputAxis(n: OpNode): number;
+      outputAxis(n: OpNode): number;
+      groups(n: OpNode): number;
+      dataAxis(rank: number): number;
+      /** Whether elements beyond the edge of x are read as zeros. */
+      padded(n: OpNode): boolean;
+    }
+  /** f(s x) = s f(x) in the first input; others are parameters that do not change with s. */
+  | {
+      kind: "commutes";
+      /** Whether this call does, for channels on `axis` of a value of `rank` axes. Absent: always. */
+      when?(n: OpNode, axis: number, rank: number, constant: (name: string) => Tensor | undefined): boolean;
+      /** Whether f(x - c) = f(x) - c as well; with `rectifies` only where x >= c >= 0. */
+      shifts?(n: OpNode): boolean;
+      rectifies?: true;
+    }
+  /** Clamps to constant bounds in inputs 1 and 2, which scale along. */
+  | { kind: "clamps" }
+  /** All inputs and the output carry the same factors; constant inputs take them up. */
+  | { kind: "sums" }
+  /** One input is constant; the other carries the factors. */
+  | { kind: "multiplies" }
+  | { kind: "reshapes" }
+  /** Scales and shifts what it normalised by constants per channel, which give the output factors; its input has none. */
+  | { kind: "normalizes"; scale: number; shift: number; dataAxis(n: OpNode, rank: number): number };
+
 /** An input of an operator that holds a trainable parameter. */
 export interface ParameterSlot {
   input: number;
@@ -168,11 +237,23 @@ export interface OpRule {
   /** The operator on small constants: shape arithmetic, and movement of ids. Undefined: cannot be evaluated here. */
   evaluate?(n: OpNode, inputs: (Tensor | undefined)[], opset: number): Tensor[] | undefined;
   /**
+   * False: the call is never replaced by its value, even where all it reads is constant: it draws random numbers, or unpacks
+   * weights that are stored small on purpose. Default true.
+   */
+  folds?: false;
+  /**
    * The same call with shapes that it computes at run time from a dynamic batch given as constants (Reshape to [N, -1]
    * where axis 0 is N: [0, -1]); `constant` makes an initializer. The node itself where there is nothing to gain.
    */
   simplify?(n: OpNode, c: ShapeContext, constant: (base: string, value: Tensor) => string): OpNode;
   channels?(n: OpNode, c: ChannelContext): void;
+  /** Axes of an input that cost least when they stay whole: where a Reshape may choose which axis is cut, not these. */
+  prefersWhole?(n: OpNode, input: number, rank: number): readonly number[];
+  /**
+   * Emits the node at full size, its statistics taken over the kept positions of input 0: what the cut net computes at
+   * the places that it keeps. For nodes that call `renormalise`; one value per output.
+   */
+  overKept?(n: OpNode, c: KeptContext): Ref[];
   /** Rewrites attributes or shape constants after a cut; absent: nothing to rewrite. Returns the new node. */
   resize?(n: OpNode, c: SliceContext): OpNode;
   /** Gradients with respect to each input, given those of each output (null: no gradient flows there). */
@@ -180,6 +261,7 @@ export interface OpRule {
   /** Inputs that training may change where they are float32 constants, and whether weight decay applies to them. */
   parameters?: readonly ParameterSlot[];
   quantize?: QuantizeRule;
+  scaling?: ScalingRule;
   linear?: LinearRule;
   /** For per-channel affine operators, from their constant parameters. */
   affine?(n: OpNode, constant: (name: string) => Tensor | undefined): ChannelAffine | undefined;
@@ -189,6 +271,8 @@ export interface OpRule {
   sums?: true;
   /** Multiply-accumulates for one call, from static dims of inputs and outputs. Default 0. */
   macs?(n: OpNode, inputs: readonly (readonly number[])[], outputs: readonly (readonly number[])[]): number;
+  /** Each output element is a function of the input elements at the same (broadcast) place. */
+  elementwise?: true;
   /** One sentence for `inspect`: why channels that meet this operator are frozen. */
   frozenBecause?: string;
 }
