@@ -117,6 +117,8 @@ const Dropout: OpRule = {
   scaling: commutesWithShifts,
   gradient: identityGradient,
   channels: sameIdsAsFirst,
+  // In training mode it draws random numbers.
+  folds: false,
   shape: (n, c) => {
     const x = inputType(n, c, 0);
     return [x, { elemType: c.opset < 10 ? x.elemType : "bool", dims: x.dims }].slice(0, n.outputs.length);
@@ -178,9 +180,12 @@ const Div = { ...arithmetic(([a, b], t) => (isInteger(t) ? Math.trunc(a / b) : a
 
 const Mod: OpRule = {
   ...broadcast,
-  // With fmod=0 (integers) the sign follows the divisor, with fmod=1 the dividend.
+  // With fmod=1 the sign follows the dividend, else the divisor.
   evaluate: (n, inputs) =>
-    mapConstants(inputs, ([a, b]) => (attrInt(n, "fmod", 0) ? a % b : a - b * Math.floor(a / b))),
+    mapConstants(inputs, ([a, b]) => {
+      const rest = a % b;
+      return attrInt(n, "fmod", 0) || rest === 0 || rest < 0 === b < 0 ? rest : rest + b;
+    }),
 };
 
 /** Sum over broadcast inputs of differing rank (opset >= 8); equal shapes before. */
@@ -256,7 +261,12 @@ export const rules = {
     ],
   },
   Sub: { ...arithmetic(([a, b]) => a - b), gradient: subGradient },
-  Mul: { ...arithmetic(([a, b]) => a * b), scaling: { kind: "multiplies" }, quantize: pairsIntegers, gradient: mulGradient },
+  Mul: {
+    ...arithmetic(([a, b]) => a * b),
+    scaling: { kind: "multiplies" },
+    quantize: pairsIntegers,
+    gradient: mulGradient,
+  },
   Div,
   Mod,
   Pow: { ...arithmetic(([a, b]) => a ** b), gradient: powGradient },

@@ -10,8 +10,8 @@ import { withSession } from "../runtime/session.js";
 import { encode } from "./affine.js";
 import { feedsOfBatch, type ImageBatch } from "./feed.js";
 import { isWide } from "./integers.js";
-import { activationGrids, type PlaceOptions, planWith, weightGrids } from "./place.js";
 import type { Ranges } from "./ranges.js";
+import { activationGrids, type PlaceOptions, planWith, weightGrids } from "./scheme.js";
 import { dequantized, roundToGrid } from "./weights.js";
 
 /**

@@ -6,137 +6,27 @@
  */
 import { GraphBuilder, type Ref } from "../graph/builder.js";
 import { removeDead } from "../graph/edit.js";
-import {
-  type Attribute,
-  attr,
-  cloneGraph,
-  type Graph,
-  type OpNode,
-  opsetOf,
-  producersOf,
-  typeOf,
-} from "../graph/graph.js";
+import { type Attribute, attr, cloneGraph, type Graph, type OpNode, opsetOf, typeOf } from "../graph/graph.js";
 import { floats, scalar, type Tensor, toNumbers } from "../graph/tensor.js";
-import { ruleFor } from "../ops/index.js";
 import type { QuantizeRule } from "../ops/rule.js";
-import { type ActivationGrid, activationGrid, encode, type QuantRange, quantizeBias } from "./affine.js";
-import { type IntegerType, integerTypes, isWide } from "./integers.js";
-import { activationInputs, gridOwner, planQdq, type QdqPlan, resultsOf } from "./plan.js";
+import { type ActivationGrid, activationGrid, encode, quantizeBias } from "./affine.js";
+import { type IntegerType, isWide } from "./integers.js";
+import { activationInputs, gridOwner, type QdqPlan, resultsOf } from "./plan.js";
 import { prepareForQuantization } from "./prepare.js";
+import { placeQOperator } from "./qoperator.js";
 import type { Ranges } from "./ranges.js";
+import { activationGrids, biasOf, type PlaceOptions, planWith, weightGrids } from "./scheme.js";
 import { shieldFloat } from "./shield.js";
-import { roundToGrid, type WeightGrid, weightGrid } from "./weights.js";
-
-export interface PlaceOptions {
-  /** Names of nodes (in the prepared graph) that stay float. */
-  keepFloat?: ReadonlySet<string>;
-  /** 7-bit weights, for x64 CPUs without VNNI, whose u8 x s8 kernels saturate at 16 bits. Default false. */
-  reduceRange?: boolean;
-  /** Node name -> what is added to its bias before rounding (see `biasShifts`). */
-  biasShifts?: ReadonlyMap<string, Float64Array>;
-  /** Type of activations. Default `uint8`. ONNX Runtime's CPU provider has no integer kernels for 16 bits: it computes those in float. */
-  activations?: IntegerType;
-  /** Zero in the middle of each activation's grid; see `GridOptions`. Default false. */
-  symmetric?: boolean;
-  /** One scale per weight instead of one per output channel. Default false. */
-  perTensor?: boolean;
-  /** How weight scales are chosen; see `WeightOptions`. Default `max`. */
-  weightScales?: "max" | "mse";
-  /** Weight initializer -> its integers on the grid of `weightGrids`, where something better than the nearest was found. */
-  rounded?: ReadonlyMap<string, Int8Array>;
-}
+import { roundToGrid, type WeightGrid } from "./weights.js";
 
 /** The QDQ form of `g`. Nodes without a quantisation rule, without a range, or named in `keepFloat` stay float. */
 export const placeQdq = (g: Graph, ranges: Ranges, o: PlaceOptions = {}): Graph =>
   placePrepared(prepareForQuantization(g), ranges, o);
 
-/** `placeQdq` for a graph that went through `prepareForQuantization` already. */
+/** `placeQdq` for a graph that went through `prepareForQuantization` already, in the format that `o` names. */
 export function placePrepared(prepared: Graph, ranges: Ranges, o: PlaceOptions = {}): Graph {
+  if (o.format === "qoperator") return placeQOperator(prepared, ranges, planWith(prepared, ranges, o), o);
   return removeDead(new Placer(prepared, ranges, planWith(prepared, ranges, o), o).place());
-}
-
-/** The plan that `placeQdq` follows. */
-export function planWith(prepared: Graph, ranges: Ranges, o: PlaceOptions = {}): QdqPlan {
-  const lookup = rangeLookup(prepared, ranges);
-  const signed = integerTypes[o.activations ?? "uint8"].lowest < 0;
-  return planQdq(prepared, {
-    keepFloat: o.keepFloat ?? new Set(),
-    hasRange: (v) => prepared.initializers.has(v) || lookup(v) !== undefined,
-    // A symmetric grid reaches as far below zero as above it, so its lower end is no Relu.
-    endsClamp: ([low]) => !o.symmetric || (!signed && low === 0),
-  });
-}
-
-/**
- * The grid of every weight that `placeQdq` will write, by initializer: what `rounded` must be given on. A weight that
- * several nodes share has one grid.
- */
-export function weightGrids(prepared: Graph, ranges: Ranges, o: PlaceOptions = {}): Map<string, WeightGrid> {
-  const plan = planWith(prepared, ranges, o);
-  const grids = activationGrids(prepared, ranges, plan, o);
-  const out = new Map<string, WeightGrid>();
-  for (const n of prepared.nodes) {
-    const rule = plan.quantized.get(n.name);
-    if (!rule?.weight) continue;
-    const name = n.inputs[rule.weight.input];
-    const bias = rule.bias === undefined ? undefined : prepared.initializers.get(n.inputs[rule.bias] ?? "");
-    const grid = weightGrid(prepared.initializers.get(name)!, rule.weight.axis(n), {
-      reduceRange: o.reduceRange ?? false,
-      perTensor: o.perTensor ?? false,
-      scales: o.weightScales ?? "max",
-      ...(bias ? { bias: toNumbers(bias), inputScale: grids(n.inputs[rule.activations[0]]).scale } : {}),
-    });
-    const known = out.get(name);
-    // The scales differ only where a bias needs a coarser one; that one serves all.
-    if (known)
-      known.scale.forEach((s, c) => {
-        known.scale[c] = Math.max(s, grid.scale[c] ?? 0);
-      });
-    else out.set(name, grid);
-  }
-  return out;
-}
-
-/** The grid of each value that has one. */
-export function activationGrids(
-  prepared: Graph,
-  ranges: Ranges,
-  plan: QdqPlan,
-  o: PlaceOptions,
-): (value: string) => ActivationGrid {
-  const lookup = rangeLookup(prepared, ranges);
-  const intervals = new Map([...plan.clampOf.values()].map((c) => [c.node.outputs[0], c.interval]));
-  const known = new Map<string, ActivationGrid>();
-  return (value) => {
-    const owner = gridOwner(plan, value);
-    let grid = known.get(owner);
-    if (!grid) {
-      const range = lookup(owner)!;
-      const interval = intervals.get(owner);
-      grid = activationGrid(
-        interval ? { low: Math.max(range.low, interval[0]), high: Math.min(range.high, interval[1]) } : range,
-        { type: o.activations ?? "uint8", symmetric: o.symmetric ?? false },
-      );
-      known.set(owner, grid);
-    }
-    return grid;
-  };
-}
-
-/** Range of a value: its own, or that of the value which it is only a rearrangement or selection of. */
-export function rangeLookup(prepared: Graph, ranges: Ranges): (value: string) => QuantRange | undefined {
-  const producers = producersOf(prepared);
-  return (value) => {
-    let name = value;
-    for (;;) {
-      const own = ranges.values.get(name);
-      if (own) return own;
-      const n = producers.get(name);
-      const rule = n && ruleFor(n, opsetOf(prepared, n.domain))?.quantize;
-      if (!n || !rule?.passThrough || rule.clamp) return undefined;
-      name = n.inputs[rule.activations[0]];
-    }
-  };
 }
 
 interface GridRefs {
@@ -321,7 +211,7 @@ class Placer {
     const name = n.inputs[input];
     const weight = this.g.initializers.get(name)!;
     const inputScale = this.gridFor(gridOwner(this.plan, n.inputs[rule.activations[0]])).grid.scale;
-    const bias = this.biasOf(n, rule);
+    const bias = biasOf(this.g, n, rule, this.o);
     const grid = this.weightGrids.get(name)!;
     const values = this.builder.initializer(`${name}_q`, roundToGrid(weight, grid, this.o.rounded?.get(name)));
     const dims = grid.axis === null ? [] : [grid.scale.length];
@@ -343,15 +233,5 @@ class Placer {
     );
     while (inputs.length <= rule.bias!) inputs.push("");
     inputs[rule.bias!] = this.dequantize(biasValues, biasScale, "", biasName, undefined, 0);
-  }
-
-  private biasOf(n: OpNode, rule: QuantizeRule): Float64Array | undefined {
-    if (rule.bias === undefined) return undefined;
-    const own = this.g.initializers.get(n.inputs[rule.bias] ?? "");
-    const shift = this.o.biasShifts?.get(n.name);
-    if (!own && !shift) return undefined;
-    if (!own) return shift;
-    const values = toNumbers(own);
-    return shift ? values.map((v, c) => v + shift[c]) : values;
   }
 }

@@ -5,9 +5,10 @@ import { biasShifts } from "./bias.js";
 import { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evaluate.js";
 import type { ImageBatch } from "./feed.js";
 import type { RangeMethod } from "./observer.js";
-import { type PlaceOptions, placePrepared } from "./place.js";
+import { placePrepared } from "./place.js";
 import { prepareForQuantization } from "./prepare.js";
 import { observe, type Ranges, rangesFrom } from "./ranges.js";
+import type { PlaceOptions } from "./scheme.js";
 
 export interface QuantizeOptions {
   /** `auto` tries the candidates below and keeps the one whose output is nearest to float on held-back images. Default. */

@@ -2,8 +2,9 @@
 import type { Graph } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
 import { outputSqnrDb, type Reference, type RunOptions, worstDb } from "./evaluate.js";
-import { type PlaceOptions, placePrepared, planWith } from "./place.js";
+import { placePrepared } from "./place.js";
 import type { Ranges } from "./ranges.js";
+import { type PlaceOptions, planWith } from "./scheme.js";
 
 export interface NodeSensitivity {
   /** Name of the node in the prepared graph. */
