@@ -3,13 +3,15 @@
     python test/corpus/nodeTests.py DIR
 
 Newer releases of the package compute them on import and no longer carry the folder onnx/backend/test/data/node. Layout as there:
-CASE/model.onnx, CASE/test_data_set_0/input_0.pb, output_0.pb, ...
+CASE/model.onnx, CASE/test_data_set_0/input_0.pb, output_0.pb, ... Beside the cases, operators.json lists the operators of the
+default domain: name -> the operator-set versions that changed it.
 """
 
+import json
 import pathlib
 import sys
 
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, defs, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
 
@@ -25,7 +27,17 @@ def message(value, info):
     return value if isinstance(value, TensorProto) else numpy_helper.from_array(value, info.name)
 
 
+def versions() -> dict[str, list[int]]:
+    out: dict[str, list[int]] = {}
+    for schema in defs.get_all_schemas_with_history():
+        if schema.domain == "":
+            out.setdefault(schema.name, []).append(schema.since_version)
+    return {name: sorted(out[name]) for name in sorted(out)}
+
+
 def main(folder: pathlib.Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "operators.json").write_text(json.dumps(versions(), indent=1))
     for case in load_model_tests(kind="node"):
         where = folder / case.name
         where.mkdir(parents=True, exist_ok=True)

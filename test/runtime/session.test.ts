@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
-import { GraphBuilder } from "../../toolkit/graph/builder.js";
+import { emptyGraph, GraphBuilder } from "../../toolkit/graph/builder.js";
 import { attr } from "../../toolkit/graph/graph.js";
 import { type ElemType, floats, fromNumbers, ints, type Tensor, toNumberArray } from "../../toolkit/graph/tensor.js";
 import { tidy } from "../../toolkit/graph/tidy.js";
@@ -38,6 +38,13 @@ test.each(numeric)("%s goes in and comes out unchanged", async (elemType) => {
   const x = fromNumbers(elemType, [0, 1, 1], [3]);
   const { y } = await withSession(identityNet(elemType), { threads: 1 }, (s) => s.run({ x }));
   expect(y).toEqual(x);
+});
+
+test("an output of a type that the binding cannot pass is refused before it runs", async () => {
+  const b = new GraphBuilder(emptyGraph("narrow", 21, 10));
+  b.output(b.emit("Cast", [b.input("x", [3])], { to: attr.int(22) }, { out: "y" }), { elemType: "int4" });
+  const run = withSession(b.graph, { threads: 1 }, (s) => s.run({ x: floats([1, 2, 3]) }));
+  await expect(run).rejects.toThrow(/cannot hand over output "y"/);
 });
 
 test("strings go in and come out unchanged", async () => {

@@ -249,7 +249,9 @@ function depthToSpace(n: OpNode, [batch, channels, height, width]: readonly numb
 
 function spaceToDepth(n: OpNode, [batch, channels, height, width]: readonly number[]): Movement {
   const b = attrInt(n, "blocksize", 1);
-  const m = transpose([batch, channels, height / b, b, width / b, b], [0, 3, 5, 1, 2, 4]);
+  // The mode came with opset 28.
+  const perm = attrString(n, "mode", "DCR") === "CRD" ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4];
+  const m = transpose([batch, channels, height / b, b, width / b, b], perm);
   return { dims: [batch, channels * b * b, height / b, width / b], from: m.from };
 }
 

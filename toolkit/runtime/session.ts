@@ -114,6 +114,7 @@ function wrap(
     async run(feeds, wanted) {
       if (!open) throw new Error("this session was disposed of already: this is a bug in edgefit, please report it");
       const converted = feedsFor(ort, inputs, feeds, where);
+      refuseUnpassable(outputs, wanted, where);
       let results: Ort.InferenceSession.OnnxValueMapType;
       try {
         results = await (wanted ? session.run(converted, [...wanted], runOptions) : session.run(converted, runOptions));
@@ -134,6 +135,21 @@ function describeValue(m: Ort.InferenceSession.ValueMetadata): SessionValue {
   return m.isTensor
     ? { name: m.name, elemType: passable.has(m.type) ? (m.type as ElemType) : "other", dims: m.shape }
     : { name: m.name, elemType: "other", dims: [] };
+}
+
+/** The Node binding brings the process down over an output of a type that it does not know (4-bit, 8-bit float, bfloat16). */
+function refuseUnpassable(
+  outputs: readonly SessionValue[],
+  wanted: readonly string[] | undefined,
+  where: string | undefined,
+): void {
+  const odd = outputs.find((v) => v.elemType === "other" && (wanted?.includes(v.name) ?? true));
+  if (!odd) return;
+  throw new ModelError(
+    "runtime",
+    `ONNX Runtime for Node cannot hand over output "${odd.name}": its type is not one of ${[...passable].join(", ")}`,
+    { where },
+  );
 }
 
 function feedsFor(
