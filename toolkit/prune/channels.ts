@@ -3,8 +3,9 @@
  * holds together what must live or die together. Asks the operators' rules and names none.
  */
 import { ModelError } from "../graph/errors.js";
-import { at, type Graph, type OpNode, opsetOf, typeOf } from "../graph/graph.js";
+import { at, type Graph, type OpNode, opsetOf, typeOf, type Use, usesOf } from "../graph/graph.js";
 import { readsOf } from "../graph/scope.js";
+import { sizeOf } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { AxisIds, ChannelContext, ChannelIds, OpRule } from "../ops/rule.js";
 
@@ -25,6 +26,14 @@ export interface ContractedAxis {
   ids: ChannelIds;
 }
 
+/** A node takes a statistic over channels of its input `input`, which a cut takes over those that are left. */
+export interface RenormalisedAxis {
+  node: OpNode;
+  input: number;
+  axis: number;
+  ids: ChannelIds;
+}
+
 /** What is known about the channels of a graph. */
 export interface ChannelLinks {
   /** Ids per axis, of values and of parameters, in the order in which the graph mentions them. */
@@ -32,12 +41,15 @@ export interface ChannelLinks {
   parameters: ReadonlySet<string>;
   produced: readonly ProducedAxis[];
   contracted: readonly ContractedAxis[];
+  renormalised: readonly RenormalisedAxis[];
   /** Representative of an id's class. */
   find(id: number): number;
   /** Why the class of an id can never be removed; undefined when it can. */
   frozen(id: number): string | undefined;
   /** The node that made an id. */
   origin(id: number): OpNode;
+  /** The node that last tied the class of an id together; undefined when it has one id. */
+  tiedBy(id: number): OpNode | undefined;
 }
 
 /** Disjoint sets of ids with path halving and union by size; a class may carry the reason why it is frozen. */
@@ -45,13 +57,18 @@ class IdClasses {
   private readonly parent: number[] = [];
   private readonly size: number[] = [];
   private readonly reason = new Map<number, string>();
-  private readonly makers: OpNode[] = [];
+  private readonly ties = new Map<number, OpNode>();
+  /** Whether a class (by representative) holds an id that a node made. */
+  private readonly real: boolean[] = [];
+  /** Null for ids of a parameter's axis, which are channels only if some node ties them to channels. */
+  private readonly makers: (OpNode | null)[] = [];
 
-  make(length: number, maker: OpNode): ChannelIds {
+  make(length: number, maker: OpNode | null): ChannelIds {
     const first = this.parent.length;
     for (let i = 0; i < length; i++) {
       this.parent.push(first + i);
       this.size.push(1);
+      this.real.push(maker !== null);
       this.makers.push(maker);
     }
     return Int32Array.from({ length }, (_, i) => first + i);
@@ -66,12 +83,16 @@ class IdClasses {
     return i;
   }
 
-  unite(a: number, b: number): void {
+  unite(a: number, b: number, by: OpNode): void {
     let [x, y] = [this.find(a), this.find(b)];
     if (x === y) return;
     if (this.size[x] < this.size[y]) [x, y] = [y, x];
     this.parent[y] = x;
     this.size[x] += this.size[y];
+    if (this.real[x] && this.real[y]) this.ties.set(x, by);
+    this.real[x] ||= this.real[y];
+    const tie = this.ties.get(x) ?? this.ties.get(y);
+    if (tie) this.ties.set(x, tie);
     const reason = this.reason.get(x) ?? this.reason.get(y);
     if (reason !== undefined) this.reason.set(x, reason);
   }
@@ -82,7 +103,18 @@ class IdClasses {
   }
 
   frozen = (id: number): string | undefined => this.reason.get(this.find(id));
-  maker = (id: number): OpNode => this.makers[id];
+  isReal = (id: number): boolean => this.real[this.find(id)];
+  tiedBy = (id: number): OpNode | undefined => this.ties.get(this.find(id));
+
+  /** Per class (by representative) with a node that made one of its ids, the first such node. */
+  madeBy(): Map<number, OpNode> {
+    const out = new Map<number, OpNode>();
+    this.makers.forEach((maker, id) => {
+      const root = maker ? this.find(id) : -1;
+      if (maker && !out.has(root)) out.set(root, maker);
+    });
+    return out;
+  }
 }
 
 /** Walks the graph once. Expects `tidy` and `inferShapes` to have run. Linear in the number of channels. */
@@ -95,14 +127,18 @@ export function linkChannels(g: Graph): ChannelLinks {
 class Linker {
   private readonly classes = new IdClasses();
   private readonly axes = new Map<string, (ChannelIds | null)[]>();
-  private readonly parameters = new Set<string>();
+  /** Values that are computed from initializers alone, with the initializers that they come from. */
+  private readonly derived = new Map<string, readonly string[]>();
   private readonly produced: ProducedAxis[] = [];
   private readonly contracted: ContractedAxis[] = [];
+  private readonly renormalised: RenormalisedAxis[] = [];
+  private readonly uses: ReadonlyMap<string, Use[]>;
   private readonly reads = new Map<string, number>();
   /** Parameter axes that some reader needs whole. */
   private readonly whole: { name: string; axis: number; node: OpNode }[] = [];
 
   constructor(private readonly g: Graph) {
+    this.uses = usesOf(g);
     for (const n of g.nodes) {
       for (const name of new Set(readsOf(n))) {
         if (g.initializers.has(name)) this.reads.set(name, (this.reads.get(name) ?? 0) + 1);
@@ -118,14 +154,30 @@ class Linker {
       this.freezeReads(n, whyUnknown(n, rule, unknownRank));
       return;
     }
+    const sources = this.sourcesOf(n);
     const mentioned = new Set<string>();
-    rule.channels(n, this.contextOf(n, opset, mentioned));
+    rule.channels(n, this.contextOf(n, opset, mentioned, sources !== undefined));
+    if (sources) {
+      for (const y of n.outputs) if (y) this.derived.set(y, sources);
+      return;
+    }
     for (const name of new Set(n.inputs)) {
       if (!this.g.initializers.has(name) || (this.reads.get(name) ?? 0) < 2) continue;
       this.dims(name).forEach((_, axis) => {
         if (!mentioned.has(`${axis}:${name}`)) this.whole.push({ name, axis, node: n });
       });
     }
+  }
+
+  /** The initializers behind a node that reads nothing else; undefined for other nodes. */
+  private sourcesOf(n: OpNode): string[] | undefined {
+    const out: string[] = [];
+    for (const name of readsOf(n)) {
+      const own = this.g.initializers.has(name) ? [name] : this.derived.get(name);
+      if (!own) return undefined;
+      out.push(...own);
+    }
+    return out.length > 0 ? out : undefined;
   }
 
   finish(): ChannelLinks {
@@ -136,27 +188,56 @@ class Linker {
     for (const v of this.g.outputs) {
       for (const ids of this.axes.get(v.name) ?? []) if (ids) this.freeze(ids, `graph output "${v.name}"`);
     }
-    const { axes, parameters, produced, contracted, classes } = this;
+    const { axes, contracted, renormalised, classes } = this;
+    const makers = classes.madeBy();
+    const isChannel = classes.isReal;
+    for (const [name, own] of axes) {
+      own.forEach((ids, axis) => {
+        if (ids && !ids.some(isChannel)) own[axis] = null;
+        else if (ids)
+          this.freeze(
+            ids.filter((id) => !isChannel(id)),
+            `"${name}" holds it beside channels`,
+          );
+      });
+    }
     return {
       axes,
-      parameters,
-      produced,
-      contracted,
+      parameters: new Set([...axes.keys()].filter((name) => this.g.initializers.has(name))),
+      produced: this.produced.map((p) => this.throughToInitializer(p)),
+      contracted: contracted.filter(({ ids }) => ids.some(isChannel)),
+      renormalised: renormalised.filter(({ ids }) => ids.some(isChannel)),
       find: (id) => classes.find(id),
       frozen: classes.frozen,
-      origin: classes.maker,
+      origin: (id) => makers.get(classes.find(id))!,
+      tiedBy: classes.tiedBy,
     };
   }
 
-  private contextOf(n: OpNode, opset: number, mentioned: Set<string>): ChannelContext {
+  /** Where the weight is computed from initializers: the one of them with most elements that has the same channels. */
+  private throughToInitializer(p: ProducedAxis): ProducedAxis {
+    const candidates = (this.derived.get(p.parameter) ?? []).flatMap((parameter) => {
+      const axis = (this.axes.get(parameter) ?? []).findIndex(
+        (ids) =>
+          ids?.length === p.ids.length && ids.every((id, i) => this.classes.find(id) === this.classes.find(p.ids[i])),
+      );
+      return axis < 0 ? [] : [{ parameter, axis, size: sizeOf(this.dims(parameter)) }];
+    });
+    const [best] = candidates.sort((a, b) => b.size - a.size);
+    return best ? { ...p, parameter: best.parameter, axis: best.axis } : p;
+  }
+
+  private contextOf(n: OpNode, opset: number, mentioned: Set<string>, isDerivation: boolean): ChannelContext {
     const { g, classes } = this;
     let firstFresh = Number.POSITIVE_INFINITY;
+    const isParameter = (name: string): boolean =>
+      !isDerivation && (g.initializers.has(name) || this.derived.has(name));
     return {
       opset,
       dims: (name) => this.dims(name),
       constant: (name) => g.initializers.get(name),
-      isParameter: (name) => g.initializers.has(name),
-      ids: (name) => this.axes.get(name) ?? this.dims(name).map(() => null),
+      isParameter,
+      ids: (name) => this.idsOf(name),
       fresh: (length) => {
         const ids = classes.make(length, n);
         if (length > 0) firstFresh = Math.min(firstFresh, ids[0]);
@@ -174,16 +255,40 @@ class Linker {
         const ids = this.axes.get(n.inputs[input])?.[axis];
         if (ids) this.contracted.push({ node: n, input, axis, weight, ids });
       },
+      renormalise: (input, axis) => {
+        const ids = this.axes.get(n.inputs[input])?.[axis];
+        if (ids) this.renormalised.push({ node: n, input, axis, ids });
+      },
+      betterWhole: (name) => this.betterWhole(name),
       set: (name, axis, ids) => {
         if (!ids) return;
         mentioned.add(`${axis}:${name}`);
-        if (g.initializers.has(name)) {
-          this.parameters.add(name);
-          if (ids[0] >= firstFresh) this.produced.push({ node: n, parameter: name, axis, ids });
-        }
+        if (isParameter(name) && ids[0] >= firstFresh) this.produced.push({ node: n, parameter: name, axis, ids });
         this.set(n, name, axis, ids);
       },
     };
+  }
+
+  /** Ids of a value. Those axes of an initializer that have none get some, where they are longer than 1. */
+  private idsOf(name: string): (ChannelIds | null)[] {
+    const known = this.axes.get(name);
+    if (!this.g.initializers.has(name)) return known ?? this.dims(name).map(() => null);
+    const filled = this.dims(name).map(
+      (length, axis) => known?.[axis] ?? (length > 1 ? this.classes.make(length, null) : null),
+    );
+    this.axes.set(name, filled);
+    return filled;
+  }
+
+  private betterWhole(name: string): Set<number> {
+    const rank = this.dims(name).length;
+    const readers = this.uses.get(name) ?? [];
+    return new Set(
+      readers.flatMap(({ node, index }) => {
+        const rule = ruleFor(node, opsetOf(this.g, node.domain));
+        return rule?.prefersWhole?.(node, index, rank) ?? [];
+      }),
+    );
   }
 
   /** Dims with dynamic dimensions read as 1. */
@@ -214,10 +319,10 @@ class Linker {
         hint: "this is a bug in edgefit, please report it",
       });
     }
-    for (let i = 0; i < a.length; i++) this.classes.unite(a[i], b[i]);
+    for (let i = 0; i < a.length; i++) this.classes.unite(a[i], b[i], n);
   }
 
-  private freeze(ids: ChannelIds, reason: string): void {
+  private freeze(ids: Iterable<number>, reason: string): void {
     for (const id of ids) this.classes.freeze(id, reason);
   }
 

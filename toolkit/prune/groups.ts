@@ -6,7 +6,7 @@
  * channel 3 of a and channel 3 of b live or die together. `Concat(a, b)` instead gives two groups, one each.
  */
 import { ModelError } from "../graph/errors.js";
-import { type Graph, typeOf } from "../graph/graph.js";
+import { at, type Graph, typeOf } from "../graph/graph.js";
 import { type ChannelLinks, linkChannels } from "./channels.js";
 
 /** A node that makes the group's channels, along `axis` of its weight (and along its bias). */
@@ -26,6 +26,13 @@ export interface Consumer {
   weightAxis?: number;
 }
 
+/** A node whose statistic over axis `inputAxis` of its input `input` follows the cut. */
+export interface Renormaliser {
+  node: string;
+  input: number;
+  inputAxis: number;
+}
+
 /** An axis on which the group's channels appear, each `multiplicity` times (a flattened map: height x width times). */
 export interface Member {
   value: string;
@@ -43,6 +50,11 @@ export interface Group {
   frozen?: string;
   producers: readonly Producer[];
   consumers: readonly Consumer[];
+  /**
+   * Nodes that take a statistic over the group's channels (a mean, a maximum, a normalisation): in a cut net it is taken
+   * over the channels that are left. Absent where there are none.
+   */
+  renormalised?: readonly Renormaliser[];
   members: readonly Member[];
 }
 
@@ -110,7 +122,7 @@ export function findGroups(g: Graph): ChannelGroups {
     }
   }
   const groups: Group[] = widths.map((width, i) => {
-    const frozen = links.frozen(first[i]);
+    const frozen = links.frozen(first[i]) ?? whyAlone(links, first[i], width, members[i]);
     return {
       id: links.origin(first[i]).name,
       width,
@@ -122,8 +134,19 @@ export function findGroups(g: Graph): ChannelGroups {
   });
   addProducers(g, links, groups, (id) => groupOf.get(links.find(id)) as number);
   addConsumers(links, groups, (id) => groupOf.get(links.find(id)) as number);
+  addRenormalisers(links, groups, (id) => groupOf.get(links.find(id)) as number);
   nameGroups(groups);
   return view(g, groups, layouts);
+}
+
+/** Why a group of one channel stays: a net needs it, or some node ties together what would be several. */
+function whyAlone(links: ChannelLinks, id: number, width: number, members: readonly Member[]): string | undefined {
+  if (width > 1) return undefined;
+  const places = Math.max(...members.map((m) => m.multiplicity));
+  const by = links.tiedBy(id);
+  return by && places > 1
+    ? `${at(by)} ties its ${places} channels into one`
+    : `it is the only channel of ${at(links.origin(id))}`;
 }
 
 /** Classes with the same signature (the axes they appear on, and why they are frozen) form one group. */
@@ -202,6 +225,14 @@ function addConsumers(links: ChannelLinks, groups: Group[], groupOf: (id: number
       const consumer: Consumer = { node: node.name, input, inputAxis: axis };
       if (weight) Object.assign(consumer, { weight: weight.name, weightAxis: weight.axis });
       (groups[i].consumers as Consumer[]).push(consumer);
+    }
+  }
+}
+
+function addRenormalisers(links: ChannelLinks, groups: Group[], groupOf: (id: number) => number): void {
+  for (const { node, input, axis, ids } of links.renormalised) {
+    for (const i of new Set(Array.from(ids, groupOf))) {
+      groups[i].renormalised = [...(groups[i].renormalised ?? []), { node: node.name, input, inputAxis: axis }];
     }
   }
 }
