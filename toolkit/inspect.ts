@@ -1,5 +1,6 @@
 /** What edgefit sees in a model: shapes, costs, and which channels can be removed. */
 import { type Dim, type Graph, opsetOf, typeOf, type ValueType } from "./graph/graph.js";
+import { byteLengthOf } from "./graph/stored.js";
 import type { ElemType } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
 import { readModelFile } from "./onnx/index.js";
@@ -91,7 +92,7 @@ export function inspectModel(model: Graph, o: InferOptions = {}): Inspection {
     else frozen.push({ ...group, reason: e.frozen });
   }
   let parameterBytes = 0;
-  for (const t of g.initializers.values()) if (!Array.isArray(t.data)) parameterBytes += t.data.byteLength;
+  for (const t of g.initializers.values()) parameterBytes += byteLengthOf(t);
   return {
     irVersion: model.model.irVersion,
     opsets: Object.fromEntries([...model.opsets].map(([domain, version]) => [domain || "ai.onnx", version])),

@@ -1,6 +1,5 @@
 /** The model that a story is about, read and understood, together with the images that speak for it. */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import {
   type Dataset,
@@ -14,7 +13,7 @@ import { EdgefitError, ModelError } from "./graph/errors.js";
 import { feedsOf, type Graph, opsetOf } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
-import { readModelFile } from "./onnx/index.js";
+import { readModelFile, readSelfContained } from "./onnx/index.js";
 import { inferShapes } from "./ops/infer.js";
 import { RAISED_OPSET, raiseOpset } from "./ops/raiseOpset.js";
 import type { PreprocessOptions } from "./options.js";
@@ -22,7 +21,7 @@ import type { PreprocessOptions } from "./options.js";
 export interface Subject {
   /** File name without its folder. */
   file: string;
-  /** The file as it is, to be measured as the original. */
+  /** The file as it is, with external data inside, to be measured as the original. */
   bytes: Uint8Array;
   sha256: string;
   /** Tidy, operator set 13 or newer, shapes inferred. */
@@ -52,7 +51,7 @@ const OPEN_BATCH = 100;
  */
 export async function openSubject(o: SubjectOptions): Promise<Subject> {
   const graph = await readGraph(o.model, o.dims);
-  const bytes = new Uint8Array(await readFile(o.model));
+  const bytes = new Uint8Array(await readSelfContained(o.model));
   const file = basename(o.model);
   const { name, dims, fixedBatch } = imageInput(graph, file);
   const subject: Subject = {

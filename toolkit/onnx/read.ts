@@ -20,7 +20,8 @@ import {
   type TensorProto,
   type ValueInfoProto,
 } from "./proto.js";
-import { type ExternalReader, tensorFromProto, tensorFromSparse } from "./tensorData.js";
+import { tensorFromSparse } from "./sparse.js";
+import { type ExternalReader, tensorFromProto } from "./tensorData.js";
 import { typeFromProto, valueFromProto } from "./valueInfo.js";
 
 /** What a Graph carries for the writer. */

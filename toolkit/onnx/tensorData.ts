@@ -3,19 +3,22 @@
  * bytes that exist before anything is allocated.
  */
 import { ModelError } from "../graph/errors.js";
+import { type StoredBytes, storedTensor } from "../graph/stored.js";
 import { allocate, type CarriedType, type ElemType, elemBytes, isOpaque, type Tensor } from "../graph/tensor.js";
 import {
   DataLocation,
   DataType,
   make,
   revise,
-  type SparseTensorProto,
+  StringStringEntryProtoSchema,
   type TensorProto,
   TensorProtoSchema,
 } from "./proto.js";
 
-/** Reads `length` bytes at `offset` of the file that a model calls `location`. */
-export type ExternalReader = (location: string, offset: number, length: number) => Uint8Array;
+/** Finds `length` bytes at `offset` of the file that a model calls `location`: the bytes, or a store to read them from later. */
+export type ExternalReader = (location: string, offset: number, length: number) => Uint8Array | StoredBytes;
+
+const isStore = (b: Uint8Array | StoredBytes): b is StoredBytes => !(b instanceof Uint8Array);
 
 const elemTypes: Readonly<Record<number, ElemType>> = {
   [DataType.FLOAT]: "float32",
@@ -87,14 +90,18 @@ export function tensorFromProto(p: TensorProto, what: string, external?: Externa
       : ownRawData(p);
   if (bytes && elemType === "string")
     throw new ModelError("tensor-data", `${what} holds strings as raw bytes, which ONNX does not allow`);
-  if (bytes && bytes.length !== Math.ceil((count * bits) / 8)) {
-    throw sizeMismatch(what, dims, `${Math.ceil((count * bits) / 8)} bytes`, `${bytes.length}`);
+  if (bytes && bytes.byteLength !== Math.ceil((count * bits) / 8)) {
+    throw sizeMismatch(what, dims, `${Math.ceil((count * bits) / 8)} bytes`, `${bytes.byteLength}`);
   }
-  if (isOpaque(elemType)) return { elemType, dims, data: new Uint8Array(0), extras: bytes ? inlined(p, bytes) : p };
+  if (isOpaque(elemType)) {
+    const raw = bytes && isStore(bytes) ? bytes.read(0, bytes.byteLength) : bytes;
+    return { elemType, dims, data: new Uint8Array(0), extras: raw ? inlined(p, raw) : p };
+  }
   const extras = inlined(p);
   const own = (field: keyof TensorProto) => Object.hasOwn(p, field);
   const carriesMore =
     own("name") || own("docString") || own("segment") || own("$unknown") || p.metadataProps.length > 0;
+  if (bytes && isStore(bytes)) return storedTensor(elemType, dims, bytes, carriesMore ? extras : undefined);
   const tensor: Tensor = {
     elemType,
     dims,
@@ -103,19 +110,18 @@ export function tensorFromProto(p: TensorProto, what: string, external?: Externa
   return carriesMore ? { ...tensor, extras } : tensor;
 }
 
-/** A sparse constant: carried whole and unread. */
-export function tensorFromSparse(p: SparseTensorProto, what: string): Tensor {
-  return { elemType: "other", dims: dimsOf(p.dims, what), data: new Uint8Array(0), extras: p };
+/** Where a constant lies in a file beside the model. */
+export interface Placement {
+  location: string;
+  offset: number;
+  length: number;
 }
 
-/** The sparse message behind a tensor that `tensorFromSparse` made. */
-export function sparseOf(t: Tensor): SparseTensorProto | undefined {
-  const p = t.extras as SparseTensorProto | undefined;
-  return p?.$typeName === "onnx.SparseTensorProto" ? p : undefined;
-}
-
-/** A constant as raw bytes, under a new name or the one it was read with. Throws ModelError for one without numeric data that no file gave. */
-export function tensorToProto(t: Tensor, newName?: string): TensorProto {
+/**
+ * A constant as raw bytes (or as a reference to where they were placed), under a new name or the one it was read with.
+ * Throws ModelError for one without numeric data that no file gave.
+ */
+export function tensorToProto(t: Tensor, newName?: string, placed?: Placement): TensorProto {
   const kept = t.extras as TensorProto | undefined;
   const name = newName ?? (kept?.$typeName === "onnx.TensorProto" ? kept.name : "");
   if (isOpaque(t.elemType)) {
@@ -125,14 +131,22 @@ export function tensorToProto(t: Tensor, newName?: string): TensorProto {
   }
   const base = kept?.$typeName === "onnx.TensorProto" ? kept : make(TensorProtoSchema, {});
   const fields = { name, dims: t.dims.map(BigInt), dataType: dataTypeOf(t.elemType) };
+  if (placed) {
+    const entries = { location: placed.location, offset: String(placed.offset), length: String(placed.length) };
+    const externalData = Object.entries(entries).map(([key, value]) =>
+      make(StringStringEntryProtoSchema, { key, value }),
+    );
+    return revise(base, { ...fields, dataLocation: DataLocation.EXTERNAL, externalData });
+  }
   const count = countOf(t.dims, `constant "${name}"`);
   if (t.data.length !== count)
     throw sizeMismatch(`constant "${name}"`, t.dims, `${count} elements`, `${t.data.length}`);
   if (Array.isArray(t.data))
     return revise(base, { ...fields, stringData: t.data.map((s) => new TextEncoder().encode(s)) });
+  const { data } = t;
   return revise(base, {
     ...fields,
-    rawData: new Uint8Array(t.data.buffer as ArrayBuffer, t.data.byteOffset, t.data.byteLength),
+    rawData: new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength),
   });
 }
 
@@ -166,7 +180,8 @@ const hasTypedData = (p: TensorProto): boolean =>
     p.uint64Data.length >
   0;
 
-function dimsOf(dims: readonly bigint[], what: string): number[] {
+/** Dims as numbers. Throws ModelError for negative ones and those beyond 2^53. */
+export function dimsOf(dims: readonly bigint[], what: string): number[] {
   return dims.map((d) => {
     if (d < 0n || d > BigInt(Number.MAX_SAFE_INTEGER))
       throw new ModelError("tensor-data", `${what} has a dimension of ${d}`);
@@ -174,7 +189,8 @@ function dimsOf(dims: readonly bigint[], what: string): number[] {
   });
 }
 
-function countOf(dims: readonly number[], what: string): number {
+/** Number of elements. Throws ModelError where no memory holds them. */
+export function countOf(dims: readonly number[], what: string): number {
   const count = dims.includes(0) ? 0 : dims.reduce((n, d) => n * d, 1);
   if (!(count <= Number.MAX_SAFE_INTEGER / 128))
     throw new ModelError("tensor-data", `${what} has dims [${dims.join(", ")}], more elements than any memory holds`);
@@ -191,7 +207,12 @@ function sizeMismatch(what: string, dims: readonly number[], expected: string, g
   );
 }
 
-function readExternal(p: TensorProto, needed: number, what: string, external?: ExternalReader): Uint8Array {
+function readExternal(
+  p: TensorProto,
+  needed: number,
+  what: string,
+  external?: ExternalReader,
+): Uint8Array | StoredBytes {
   const entries = new Map(p.externalData.map((e) => [e.key, e.value]));
   const location = entries.get("location");
   if (!location)

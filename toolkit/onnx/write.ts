@@ -5,7 +5,8 @@
 import { ModelError } from "../graph/errors.js";
 import type { Attribute, Graph, OpNode, Value } from "../graph/graph.js";
 import { sortTopologically } from "../graph/order.js";
-import { toInt64 } from "../graph/tensor.js";
+import { byteLengthOf } from "../graph/stored.js";
+import { type Tensor, toInt64 } from "../graph/tensor.js";
 import {
   type AttributeProto,
   AttributeProtoSchema,
@@ -25,7 +26,8 @@ import {
   tooLarge,
 } from "./proto.js";
 import type { GraphExtras, ModelExtras, NodeExtras } from "./read.js";
-import { sparseOf, tensorToProto } from "./tensorData.js";
+import { sparseOf } from "./sparse.js";
+import { type Placement, tensorToProto } from "./tensorData.js";
 import { valueToProto } from "./valueInfo.js";
 
 /** First IR version in which constants need not be listed among the graph's inputs. */
@@ -36,13 +38,21 @@ const IR_FREE_INITIALIZERS = 4;
  * Throws ModelError `too-large` beyond 2 GiB, and `elem-type` for constants that no file gave and none can hold.
  */
 export function writeModel(g: Graph): Uint8Array {
-  let weightBytes = 0;
-  for (const t of g.initializers.values()) if (!Array.isArray(t.data)) weightBytes += t.data.byteLength;
-  if (weightBytes > MAX_PROTO_BYTES) throw tooLarge(weightBytes);
-  return encodeModel(modelToProto(g));
+  return writeModelPlacing(g, () => undefined);
 }
 
-function modelToProto(g: Graph): ModelProto {
+/** Says where the data of an initializer lies beside the model; undefined for those that belong into it. */
+export type Place = (name: string, t: Tensor) => Placement | undefined;
+
+/** `writeModel` for a model of which some initializers are in a file of their own. */
+export function writeModelPlacing(g: Graph, place: Place): Uint8Array {
+  let weightBytes = 0;
+  for (const [name, t] of g.initializers) if (!place(name, t)) weightBytes += byteLengthOf(t);
+  if (weightBytes > MAX_PROTO_BYTES) throw tooLarge(weightBytes);
+  return encodeModel(modelToProto(g, place));
+}
+
+function modelToProto(g: Graph, place: Place): ModelProto {
   const kept = (g.model.extras as ModelExtras | undefined)?.proto ?? make(ModelProtoSchema, {});
   const inputNames = new Set(g.inputs.map((v) => v.name));
   const free = [...g.initializers.keys()].some((name) => !inputNames.has(name));
@@ -52,7 +62,7 @@ function modelToProto(g: Graph): ModelProto {
     producerName: g.model.producerName,
     producerVersion: g.model.producerVersion,
   });
-  model.graph = graphToProto(g);
+  model.graph = graphToProto(g, place);
   model.opsetImport = [...g.opsets].map(([domain, version]) => {
     const old = kept.opsetImport.find((e) => e.domain === domain || (domain === "" && e.domain === "ai.onnx"));
     return old
@@ -66,7 +76,7 @@ function modelToProto(g: Graph): ModelProto {
   return model;
 }
 
-function graphToProto(g: Graph): GraphProto {
+function graphToProto(g: Graph, place: Place): GraphProto {
   const extras = g.extras as GraphExtras | undefined;
   const graph = revise(extras?.proto ?? make(GraphProtoSchema, {}), { name: g.name, sparseInitializer: [] });
   const nodes = sortTopologically(g);
@@ -76,7 +86,7 @@ function graphToProto(g: Graph): GraphProto {
   graph.initializer = [];
   for (const [name, t] of g.initializers) {
     const sparse = sparseOf(t);
-    if (!sparse) graph.initializer.push(tensorToProto(t, name));
+    if (!sparse) graph.initializer.push(tensorToProto(t, name, place(name, t)));
     else
       graph.sparseInitializer.push(
         sparse.values ? revise(sparse, { values: revise(sparse.values, { name }) }) : sparse,
@@ -155,7 +165,7 @@ function contentOf(a: Exclude<Attribute, { type: "opaque" }>): Content {
     case "tensor":
       return { type: AttributeType.TENSOR, t: tensorToProto(a.value) };
     case "graph":
-      return { type: AttributeType.GRAPH, g: graphToProto(a.value) };
+      return { type: AttributeType.GRAPH, g: graphToProto(a.value, () => undefined) };
     case "floats":
       return { type: AttributeType.FLOATS, floats: a.value.map(Math.fround) };
     case "ints":

@@ -1,5 +1,6 @@
 /** Multiply-accumulates and parameters of a graph, node by node. */
 import { type Graph, type OpNode, opsetOf, typeOf } from "../graph/graph.js";
+import { elementCount } from "../graph/stored.js";
 import { ruleFor } from "./index.js";
 
 export interface NodeCost {
@@ -29,7 +30,7 @@ export function costsOf(g: Graph): Costs {
       // Integer constants are shapes and axes, not parameters.
       if (!t || counted.has(name) || t.elemType === "int64") continue;
       counted.add(name);
-      params += t.data.length;
+      params += elementCount(t);
     }
     const macs = rule?.macs?.(node, node.inputs.map(staticDims), node.outputs.map(staticDims)) ?? 0;
     return { node, macs, params };

@@ -2,6 +2,7 @@
  * Movement of elements as index lists: a movement operator is a function from a shape to "which input element goes
  * where". The same list moves weights, shape vectors and channel ids.
  */
+import { reshapeStored, takeStored } from "../graph/stored.js";
 import { sizeOf, type Tensor, type TensorData } from "../graph/tensor.js";
 
 /** Result shape, and for each output element (row-major) the input element it comes from, -1 for filled ones. */
@@ -107,10 +108,12 @@ export function move(t: Tensor, m: Movement, fill: number | bigint = 0): Tensor 
 }
 
 /** The same elements under another shape. */
-export const withDims = (t: Tensor, dims: readonly number[]): Tensor => ({ ...t, dims });
+export const withDims = (t: Tensor, dims: readonly number[]): Tensor => reshapeStored(t, dims) ?? { ...t, dims };
 
 /** Positions `keep` along one axis. */
 export function takeAxis(t: Tensor, axis: number, keep: ArrayLike<number>): Tensor {
+  const stored = takeStored(t, axis, keep);
+  if (stored) return stored;
   const dims = t.dims.map((d, k) => (k === axis ? keep.length : d));
   if (Array.isArray(t.data)) {
     const coordinates = t.dims.map((d, k) => (k === axis ? keep : upTo(d)));
