@@ -1,6 +1,6 @@
 /** A case: one call of one operator, and the models that the passes make of it. */
 import { emptyGraph, GENERATED_IR, GraphBuilder, type Ref } from "../../toolkit/graph/builder.js";
-import type { Attribute, Graph } from "../../toolkit/graph/graph.js";
+import type { Attribute, Graph, ValueType } from "../../toolkit/graph/graph.js";
 import { type ElemType, floats, sizeOf, type Tensor } from "../../toolkit/graph/tensor.js";
 import { uniform } from "../support/graphs.js";
 
@@ -31,6 +31,8 @@ export interface OpCase {
   outputs?: number;
   /** Values of live inputs and parameters. Default -1..1. */
   range?: readonly [number, number];
+  /** Output types by the specification, where the runtime has no kernel to compare with. */
+  specified?: readonly ValueType[];
   /** Some lengths of its result show only at run time. */
   dynamic?: boolean;
   /** The operator keeps every channel that it meets: the reason must name it. */

@@ -1,6 +1,8 @@
 /** The table of operator rules: the only place that knows which operators there are. */
 import type { OpNode } from "../graph/graph.js";
+import { rules as attention } from "./attention.js";
 import * as convolution from "./convolution.js";
+import { rules as einsum } from "./einsum.js";
 import { rules as elementwise } from "./elementwise.js";
 import { rules as extension } from "./extension.js";
 import { rules as linear } from "./linear.js";
@@ -19,7 +21,9 @@ import { rules as softmax } from "./softmax.js";
 type Family = Readonly<Record<string, OpRule | OpRule[]>>;
 
 const families: readonly (readonly [domain: string, family: Family])[] = [
+  ["", attention],
   ["", convolution.rules],
+  ["", einsum],
   ["", elementwise],
   ["", extension],
   ["", linear],
