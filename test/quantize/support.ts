@@ -62,7 +62,11 @@ export async function outputOf(g: Graph, batch: ImageBatch, level: "disabled" | 
 }
 
 /** How many nodes of each type are left after ONNX Runtime's own optimiser. */
-export async function optimisedOps(g: Graph, level: "extended" | "all" = "extended"): Promise<Record<string, number>> {
+export async function optimisedOps(
+  g: Graph,
+  level: "extended" | "all" = "extended",
+  extra: Record<string, unknown> = {},
+): Promise<Record<string, number>> {
   const folder = await mkdtemp(join(tmpdir(), "edgefit-quantize-"));
   try {
     const file = join(folder, "optimised.onnx");
@@ -70,6 +74,7 @@ export async function optimisedOps(g: Graph, level: "extended" | "all" = "extend
       graphOptimizationLevel: level,
       optimizedModelFilePath: file,
       logSeverityLevel: 4,
+      extra,
     });
     await session.release();
     const counts: Record<string, number> = {};

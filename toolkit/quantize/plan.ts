@@ -5,6 +5,7 @@
 import { type Graph, type OpNode, opsetOf, producersOf, typeOf, type Use, usesOf } from "../graph/graph.js";
 import { ruleFor } from "../ops/index.js";
 import type { QuantizeRule } from "../ops/rule.js";
+import { activationPieces } from "./pieces.js";
 
 export interface QdqPlan {
   /** Name of each integer node -> its rule. */
@@ -50,6 +51,8 @@ class Planner {
   private readonly uses: Map<string, Use[]>;
   private readonly producers: Map<string, OpNode>;
   private readonly graphOutputs: Set<string>;
+  /** Nodes of activations that are rounded as a whole. */
+  private readonly pieces: Set<string>;
   /** Values that come out of integer nodes. */
   private readonly integer = new Set<string>();
 
@@ -60,13 +63,14 @@ class Planner {
   ) {
     this.uses = usesOf(g);
     this.producers = producersOf(g);
+    this.pieces = activationPieces(g);
     this.graphOutputs = new Set(g.outputs.map((v) => v.name));
   }
 
   /** In the order of computation: takes every node that can compute on integers, given what feeds it. */
   forward(): void {
     for (const n of this.g.nodes) {
-      if (this.o.keepFloat?.has(n.name)) continue;
+      if (this.o.keepFloat?.has(n.name) || this.pieces.has(n.name)) continue;
       const rule = ruleFor(n, opsetOf(this.g, n.domain))?.quantize;
       if (!rule || rule.when?.(n) === false || !this.isFloat(n.outputs[0])) continue;
       // Several outputs are fine where all are parts of the input (Split), not where one is an index (MaxPool).
@@ -123,7 +127,7 @@ class Planner {
 
   private clampInterval(n: OpNode): readonly [number, number] | undefined {
     const rule = ruleFor(n, opsetOf(this.g, n.domain))?.quantize;
-    if (!rule?.foldsIntoProducer || this.o.keepFloat?.has(n.name)) return undefined;
+    if (!rule?.foldsIntoProducer || this.o.keepFloat?.has(n.name) || this.pieces.has(n.name)) return undefined;
     const interval = rule.clamp?.(n, (name) => this.g.initializers.get(name));
     // The grid holds 0, so a clamp that excludes 0 cannot be left to its ends.
     return interval && interval[0] <= 0 && interval[1] >= 0 ? interval : undefined;

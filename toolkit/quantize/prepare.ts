@@ -6,13 +6,14 @@ import { type Graph, type OpNode, opsetOf, typeOf, type ValueType } from "../gra
 import { tidy } from "../graph/tidy.js";
 import { foldBatchNorm } from "../ops/foldBatchNorm.js";
 import { inferShapes } from "../ops/infer.js";
+import { toIntegerForms } from "../ops/integerForms.js";
 import { RAISED_OPSET, raiseOpset } from "../ops/raiseOpset.js";
 
 /** Last operator set whose QuantizeLinear ONNX Runtime accepts with 8-bit types in every form that is written here. */
 const NEWEST = 21;
 
 /**
- * Tidy, with shapes, batch norms folded, at operator set 13 or later. Preparing twice changes nothing. Throws ModelError
+ * Tidy, with shapes, batch norms folded, in operators that have integer kernels, at operator set 13 or later. Preparing twice changes nothing. Throws ModelError
  * for operator sets that cannot be raised or are newer than 21.
  */
 export function prepareForQuantization(g: Graph): Graph {
@@ -27,7 +28,7 @@ export function prepareForQuantization(g: Graph): Graph {
   const unknown = (n: OpNode): ValueType[] => n.outputs.map((v) => typeOf(g, v) ?? { elemType: "other" });
   const inferred = inferShapes(tidy(g), { unknown });
   const raised = opset < RAISED_OPSET ? inferShapes(raiseOpset(inferred), { unknown }) : inferred;
-  return foldBatchNorm(withoutIdentities(raised));
+  return toIntegerForms(foldBatchNorm(withoutIdentities(raised)));
 }
 
 /** Nodes that do nothing at inference would stand between operators that belong together. */

@@ -15,6 +15,7 @@ import { isWide } from "./integers.js";
 import { activationInputs, type QdqPlan, resultsOf } from "./plan.js";
 import type { Ranges } from "./ranges.js";
 import { activationGrids, biasOf, type PlaceOptions, weightGrids } from "./scheme.js";
+import { shieldFloat } from "./shield.js";
 import { roundToGrid, type WeightGrid } from "./weights.js";
 
 /** Throws ModelError `qoperator-wide` for 16-bit activations, which the format has no operators for. */
@@ -181,12 +182,13 @@ class Writer {
       made = { values, ...this.gridRefs(value, grid) };
     } else {
       const grid = this.gridConstants(value);
+      const source = shieldFloat(this.g, this.out, this.builder, value, (v) => this.integers.has(v));
       const values = this.integerValue(value);
       this.out.nodes.push({
         name: this.builder.unique(`${value}/QuantizeLinear`),
         opType: "QuantizeLinear",
         domain: "",
-        inputs: [value, grid.scale, grid.zeroPoint],
+        inputs: [source, grid.scale, grid.zeroPoint],
         outputs: [values],
         attributes: {},
       });

@@ -25,7 +25,7 @@ export function shieldFloat(
   const last = producers.get(value);
   let first = last;
   while (first && clampOf(first)) first = producers.get(first.inputs[0]);
-  if (!last || !first || !looksQuantizable(source, first) || !first.inputs.some(isInteger)) return value;
+  if (!last || !first || !looksQuantizable(source, first, isInteger)) return value;
   const interval = clampOf(last);
   if (interval?.[0] === 0 && interval[1] === Number.POSITIVE_INFINITY) {
     const index = out.nodes.findIndex((n) => n.name === last.name);
@@ -46,9 +46,12 @@ export function shieldFloat(
   );
 }
 
-/** Has an integer kernel, or multiplies by a constant of its own. */
-function looksQuantizable(g: Graph, n: OpNode): boolean {
+/** Multiplies an integer value by a constant of its own, or has an integer kernel and reads nothing but integer values. */
+function looksQuantizable(g: Graph, n: OpNode, isInteger: (v: string) => boolean): boolean {
   const rule = ruleFor(n, opsetOf(g, n.domain))?.quantize;
-  if (rule) return !rule.passThrough;
-  return n.inputs.some((v) => (g.initializers.get(v)?.dims.length ?? 0) >= 2);
+  if (rule?.passThrough) return false;
+  const multiplies = rule
+    ? rule.weight !== undefined
+    : n.inputs.some((v) => (g.initializers.get(v)?.dims.length ?? 0) >= 2);
+  return multiplies ? n.inputs.some(isInteger) : rule !== undefined && n.inputs.every((v) => v === "" || isInteger(v));
 }
