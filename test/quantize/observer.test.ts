@@ -166,3 +166,77 @@ test("the bias of a channel with tiny weights still fits into int32", () => {
   const scales = b.scales.data as Float32Array;
   for (const c of [0, 1]) expect(Math.abs(values[c] * scales[c] - 50)).toBeLessThan(1e-3);
 });
+
+test("the moving average is not carried away by one extreme call", () => {
+  const calls = Array.from({ length: 40 }, (_, i) => [-1, i === 20 ? 1000 : 2]);
+  const o = observed(...calls);
+  expect(o.range({ kind: "minmax" })).toEqual({ low: -1, high: 1000 });
+  const r = o.range({ kind: "moving-average" });
+  expect(r.low).toBeCloseTo(-1, 6);
+  // The mean of the calls' largest elements: the first hundred count alike.
+  expect(r.high).toBeCloseTo((39 * 2 + 1000) / 40, 6);
+  // Later ones weigh a hundredth.
+  const long = observed(...Array.from({ length: 200 }, () => [1]), [101]);
+  expect(long.range({ kind: "moving-average" }).high).toBeCloseTo(2, 6);
+});
+
+/** KL(P || Q) by the book, on the elements themselves cut into fine bins. */
+function divergenceOf(values: readonly number[], r: { low: number; high: number }, binWidth: number): number {
+  const scale = (r.high - r.low) / 255;
+  const bins = new Map<number, number>();
+  for (const v of values)
+    if (v !== 0) bins.set(Math.floor(v / binWidth), (bins.get(Math.floor(v / binWidth)) ?? 0) + 1);
+  const all = [...bins].sort((a, b) => a[0] - b[0]).map(([k, n]) => ({ at: (k + 0.5) * binWidth, n }));
+  const inside = all.filter((b) => b.at >= r.low && b.at <= r.high);
+  const count = (list: typeof all): number => list.reduce((s, b) => s + b.n, 0);
+  const p = inside.map((b) => b.n);
+  p[0] += count(all.filter((b) => b.at < r.low));
+  p[p.length - 1] += count(all.filter((b) => b.at > r.high));
+  const code = (b: { at: number }): number => Math.round(b.at / scale);
+  const q = inside.map((b) => {
+    const same = inside.filter((c) => code(c) === code(b));
+    return count(same) / same.length / count(inside);
+  });
+  return p.reduce((s, n, i) => s + (n / count(all)) * Math.log(n / count(all) / q[i]), 0);
+}
+
+test("the entropy range has no more divergence than any other cut of the same values", () => {
+  const values = [...tailed(3000), 150, -90];
+  const o = observed(values);
+  const full = o.range({ kind: "minmax" });
+  const r = o.range({ kind: "entropy" });
+  expect(r.high).toBeLessThan(full.high);
+  expect(r.low / full.low).toBeCloseTo(r.high / full.high, 6);
+  const chosen = divergenceOf(values, r, o.binWidth);
+  for (const share of [0.3, 0.4, 0.5, 0.65, 0.8, 0.9, 1]) {
+    const other = divergenceOf(values, { low: full.low * share, high: full.high * share }, o.binWidth);
+    expect(chosen).toBeLessThanOrEqual(other + 0.01);
+  }
+});
+
+test("values without outliers keep their whole range under entropy", () => {
+  const even = Array.from({ length: 4000 }, (_, i) => (i - 2000) / 500);
+  const r = observed(even).range({ kind: "entropy" });
+  expect(r.high).toBeGreaterThan(3.5);
+  expect(r.low).toBeLessThan(-3.5);
+});
+
+test("16 bits keep what 8 bits would clip", () => {
+  const o = observed(Float64Array.from({ length: 400_000 }, (_, i) => (i === 7 ? 5 : Math.sin(i))));
+  expect(o.range({ kind: "mse" }).high).toBeLessThan(4);
+  expect(o.range({ kind: "mse" }, 65535).high).toBe(5);
+});
+
+test("weight scales of least squares clip an outlier where that pays, and only then", () => {
+  const many = Array.from({ length: 999 }, (_, i) => Math.sin(i));
+  const w = floats([...many, 1.6], [1, 1000]);
+  const error = (scale: number): number =>
+    [...many, 1.6].reduce((s, v) => s + (v - scale * Math.max(-127, Math.min(127, Math.round(v / scale)))) ** 2, 0);
+  const largest = quantizeWeight(w, 0).scales[0];
+  const best = quantizeWeight(w, 0, { scales: "mse" }).scales[0];
+  expect(error(best)).toBeLessThanOrEqual(error(largest));
+  const even = floats(many, [1, 999]);
+  expect(quantizeWeight(even, 0, { scales: "mse" }).scales[0]).toBeCloseTo(quantizeWeight(even, 0).scales[0], 3);
+  const one = quantizeWeight(w, 0, { perTensor: true });
+  expect(one.scales).toHaveLength(1);
+});

@@ -1,13 +1,21 @@
 /** What is remembered of a value's elements while calibration data streams by: constant memory, whatever the data. */
 import type { QuantRange } from "./affine.js";
+import { entropyRange, type Histogram, leastSquaresRange } from "./rangeSearch.js";
 
 /** How a range is chosen from what was observed. */
 export type RangeMethod =
   | { kind: "minmax" }
+  /** Averages the smallest and largest element of each call: a single extreme image does not decide. */
+  | { kind: "moving-average" }
   /** Cuts (100 - percentile) / 2 percent of the elements from each end. */
   | { kind: "percentile"; percentile: number }
+  /** Least Kullback-Leibler divergence between the elements and their 8-bit rounding (Migacz 2017, "8-bit inference with TensorRT"). */
+  | { kind: "entropy" }
   /** Grid search for the least mean squared error of 8-bit rounding and clipping. */
   | { kind: "mse" };
+
+/** Least share of a call in the moving average, as other tools have it. */
+const AVERAGING = 0.01;
 
 /** Bins on each side of zero. At least half of them are in use, so a bin is finer than an eighth of an 8-bit step. */
 const BINS = 4096;
@@ -26,6 +34,10 @@ export class RangeObserver {
   nonFinite = 0;
   min = Number.POSITIVE_INFINITY;
   max = Number.NEGATIVE_INFINITY;
+  /** Mean of the calls' smallest and largest elements; after the first hundred calls an exponential one. */
+  averageMin = 0;
+  averageMax = 0;
+  private calls = 0;
   /** Width of a bin; 0 until an element other than zero was seen. */
   binWidth = 0;
   readonly positive = new Float64Array(BINS);
@@ -36,7 +48,8 @@ export class RangeObserver {
    * histogram takes every `stride`-th element (default: each).
    */
   add(data: Float32Array | Float64Array, stride = 1): void {
-    let { min, max } = this;
+    let min = Number.POSITIVE_INFINITY;
+    let max = Number.NEGATIVE_INFINITY;
     let bad = 0;
     for (let i = 0; i < data.length; i++) {
       const v = data[i];
@@ -48,9 +61,13 @@ export class RangeObserver {
     }
     this.nonFinite += bad;
     if (min > max) return;
-    this.min = min;
-    this.max = max;
-    const largest = Math.max(Math.abs(min), Math.abs(max));
+    this.calls++;
+    const share = Math.max(AVERAGING, 1 / this.calls);
+    this.averageMin += share * (min - this.averageMin);
+    this.averageMax += share * (max - this.averageMax);
+    this.min = Math.min(this.min, min);
+    this.max = Math.max(this.max, max);
+    const largest = Math.max(-this.min, this.max);
     if (largest > 0) this.fit(largest);
     const { positive, negative } = this;
     const perWidth = largest > 0 ? 1 / this.binWidth : 0;
@@ -82,12 +99,23 @@ export class RangeObserver {
     }
   }
 
-  /** The range for 8-bit unsigned quantisation; [0, 0] when nothing but zeros was seen. Always holds 0. */
-  range(method: RangeMethod): QuantRange {
+  /** The range for a grid of `steps` intervals; [0, 0] when nothing but zeros was seen. Always holds 0. */
+  range(method: RangeMethod, steps = 255): QuantRange {
     const full = { low: Math.min(0, this.min), high: Math.max(0, this.max) };
     if (this.count === 0 || full.low === full.high) return { low: 0, high: 0 };
-    if (method.kind === "minmax") return full;
-    return method.kind === "percentile" ? this.percentileRange(method.percentile, full) : this.mseRange(full);
+    switch (method.kind) {
+      case "minmax":
+        return full;
+      case "moving-average":
+        return this.notEmpty({ low: Math.min(0, this.averageMin), high: Math.max(0, this.averageMax) }, full);
+      case "percentile":
+        return this.percentileRange(method.percentile, full);
+      case "entropy":
+        return entropyRange(this.histogram(1), full, steps);
+      case "mse":
+        // Pairs of bins are still finer than a quarter of an 8-bit step.
+        return leastSquaresRange(this.histogram(2), full, steps);
+    }
   }
 
   /** Value below which the share `q` of the elements lies, exact to one bin. */
@@ -117,61 +145,31 @@ export class RangeObserver {
     const cut = (100 - percentile) / 200;
     const low = Math.min(0, this.quantile(cut));
     const high = Math.max(0, this.quantile(1 - cut));
-    // Nearly everything is zero: the few other values are what the value is about.
-    return low === high ? full : { low, high };
+    return this.notEmpty({ low, high }, full);
   }
 
-  /** Coordinate search: both ends together, then each alone, over 0.3 to 1.0 of the full range (see Krishnamoorthi 2018, Nagel 2021). */
-  private mseRange(full: QuantRange): QuantRange {
-    const { centers, counts } = this.occupied();
-    const steps = Array.from({ length: 36 }, (_, i) => 0.3 + i * 0.02);
-    let best = full;
-    let least = squaredError(centers, counts, full);
-    const attempt = (r: QuantRange): void => {
-      const e = squaredError(centers, counts, r);
-      if (e < least) {
-        least = e;
-        best = r;
-      }
-    };
-    for (const a of steps) attempt({ low: full.low * a, high: full.high * a });
-    if (full.low < 0 && full.high > 0) {
-      const { low } = best;
-      for (const a of steps) attempt({ low, high: full.high * a });
-      const { high } = best;
-      for (const a of steps) attempt({ low: full.low * a, high });
-    }
-    return best;
+  /** Nearly everything is zero: the few other values are what the value is about. */
+  private notEmpty(r: QuantRange, full: QuantRange): QuantRange {
+    return r.low === r.high ? full : r;
   }
 
-  private occupied(): { centers: Float64Array; counts: Float64Array } {
+  /** Occupied bins, ascending, `merged` neighbours taken together; zeros, which every grid represents, are left out. */
+  histogram(merged: number): Histogram {
     const centers: number[] = [];
     const counts: number[] = [];
-    for (const [side, sign] of [
-      [this.negative, -1],
-      [this.positive, 1],
-    ] as const) {
-      // Pairs of bins are still finer than a quarter of an 8-bit step.
-      for (let k = 0; k < BINS; k += 2) {
-        const n = side[k] + side[k + 1];
-        if (n === 0) continue;
-        centers.push((sign * (side[k] * (k + 0.5) + side[k + 1] * (k + 1.5)) * this.binWidth) / n);
-        counts.push(n);
+    const take = (side: Float64Array, k: number, sign: number): void => {
+      let n = 0;
+      let sum = 0;
+      for (let i = k; i < k + merged; i++) {
+        n += side[i];
+        sum += side[i] * (i + 0.5);
       }
-    }
-    return { centers: Float64Array.from(centers), counts: Float64Array.from(counts) };
+      if (n === 0) return;
+      centers.push((sign * sum * this.binWidth) / n);
+      counts.push(n);
+    };
+    for (let k = BINS - merged; k >= 0; k -= merged) take(this.negative, k, -1);
+    for (let k = 0; k < BINS; k += merged) take(this.positive, k, 1);
+    return { centers: Float64Array.from(centers), counts: Float64Array.from(counts), binWidth: merged * this.binWidth };
   }
-}
-
-function squaredError(centers: Float64Array, counts: Float64Array, r: QuantRange): number {
-  const scale = (r.high - r.low) / 255;
-  if (scale === 0) return Number.POSITIVE_INFINITY;
-  const zero = Math.round(-r.low / scale);
-  let sum = 0;
-  for (let i = 0; i < centers.length; i++) {
-    const q = Math.max(-zero, Math.min(255 - zero, Math.round(centers[i] / scale)));
-    const e = centers[i] - q * scale;
-    sum += counts[i] * e * e;
-  }
-  return sum;
 }
