@@ -37,6 +37,8 @@ export interface OpCase {
   dynamic?: boolean;
   /** The operator keeps every channel that it meets: the reason must name it. */
   frozen?: boolean;
+  /** Reasons for those channels before it that stay while others go. */
+  keeps?: readonly string[];
   /** Skips the cut pass, saying why. */
   uncut?: string;
   /** Seed of the random values. Default 1. */

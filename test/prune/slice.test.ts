@@ -289,6 +289,104 @@ describe("nets", () => {
   });
 });
 
+describe("statistics over channels are taken over what is left", () => {
+  const renormalised = (groups: ChannelGroups): Record<string, string[]> =>
+    Object.fromEntries(
+      groups.groups.flatMap((e) => (e.renormalised ? [[e.id, e.renormalised.map((r) => r.node)]] : [])),
+    );
+
+  test("Softmax over channels", async () => {
+    const n = new Layers();
+    const soft = n.b.emit(
+      "Softmax",
+      [n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 6)],
+      { axis: attr.int(1) },
+      { name: "soft" },
+    );
+    const groups = await cutAtRandom(n.done(n.conv("last", soft, 6, 2)));
+    expect(widths(groups)).toEqual({ a: 6 });
+    expect(renormalised(groups)).toEqual({ a: ["soft"] });
+  });
+
+  test("a residual stream with LayerNormalization; the hidden layer is free of it", async () => {
+    const n = new Layers(20);
+    const norm = (name: string, x: string) =>
+      n.b.emit("LayerNormalization", [x, n.parameter(`${name}.g`, [6]), n.parameter(`${name}.b`, [6])], {}, { name });
+    const stream = n.b.matmul(n.b.input("t", [1, 5, 3]), n.parameter("w", [3, 6]), { name: "embed" });
+    const hidden = n.b.matmul(norm("ln1", stream), n.parameter("up.w", [6, 9]), { name: "up" });
+    const back = n.b.matmul(n.b.emit("Gelu", [hidden]), n.parameter("down.w", [9, 6]), { name: "down" });
+    const sum = n.b.add(stream, n.b.add(n.parameter("down.b", [6]), back));
+    const g = n.done(n.b.matmul(norm("ln2", sum), n.parameter("v", [6, 2]), { name: "end" }));
+    const groups = await cutAtRandom(g);
+    expect(widths(groups)).toEqual({ embed: 6, up: 9 });
+    expect(renormalised(groups)).toEqual({ embed: ["ln1", "ln2"] });
+  });
+
+  test("the same written out in primitive operators", async () => {
+    const n = new Layers();
+    const x = n.b.matmul(n.b.input("t", [1, 5, 3]), n.parameter("w", [3, 6]), { name: "embed" });
+    const centred = n.b.sub(x, n.b.reduceMean(x, [-1]));
+    const variance = n.b.reduceMean(n.b.mul(centred, centred), [-1]);
+    const norm = n.b.div(centred, n.b.sqrt(n.b.add(variance, n.b.const(1e-5))));
+    const scaled = n.b.add(n.b.mul(norm, n.parameter("g", [6])), n.parameter("b", [6]));
+    const groups = await cutAtRandom(n.done(n.b.matmul(scaled, n.parameter("v", [6, 2]), { name: "end" })));
+    expect(widths(groups)).toEqual({ embed: 6 });
+    expect(renormalised(groups).embed).toHaveLength(2);
+  });
+
+  test("GroupNormalization is cut in whole groups, which keeps its statistics exactly", async () => {
+    const n = new Layers(21);
+    const norm = n.b.emit(
+      "GroupNormalization",
+      [n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 12), n.parameter("g", [12]), n.parameter("b", [12])],
+      { num_groups: attr.int(4) },
+      { name: "norm" },
+    );
+    const g = n.done(n.conv("last", norm, 12, 2));
+    const groups = await cutAtRandom(g);
+    expect(widths(groups)).toEqual({ a: 4 });
+    expect(renormalised(groups)).toEqual({});
+    const sliced = sliceGraph(g, groups, new Map([["a", Int32Array.of(0, 3)]]));
+    expect(sliced.nodes.find((e) => e.name === "norm")?.attributes.num_groups).toEqual(attr.int(2));
+  });
+
+  test("group normalisation written as Reshape, InstanceNormalization, Reshape: the groups are cut, not their places", async () => {
+    const n = new Layers();
+    const a = n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 12);
+    const rows = n.b.reshape(a, [0, 3, -1]);
+    const norm = n.b.emit("InstanceNormalization", [rows, n.parameter("ones", [3]), n.parameter("zeros", [3])]);
+    const scaled = n.b.mul(n.b.reshape(norm, [1, 12, 4, 4]), n.parameter("g", [12, 1, 1]));
+    const groups = await cutAtRandom(n.done(n.conv("last", scaled, 12, 2)));
+    expect(widths(groups)).toEqual({ a: 3 });
+    expect(renormalised(groups)).toEqual({});
+  });
+
+  test("one group over all channels, in the same form, is renormalised", async () => {
+    const n = new Layers();
+    const a = n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 8);
+    const norm = n.b.emit(
+      "InstanceNormalization",
+      [n.b.reshape(a, [0, 1, -1]), n.parameter("one", [1]), n.parameter("zero", [1])],
+      {},
+      { name: "norm" },
+    );
+    const groups = await cutAtRandom(n.done(n.conv("last", n.b.reshape(norm, [1, 8, 4, 4]), 8, 2)));
+    expect(widths(groups)).toEqual({ a: 8 });
+    expect(renormalised(groups)).toEqual({ a: ["norm"] });
+  });
+
+  test("a spatial gate over the mean and the maximum of all channels", async () => {
+    const n = new Layers();
+    const a = n.b.relu(n.conv("a", n.b.input("x", [1, 3, 6, 6]), 3, 8));
+    const mean = n.b.reduceMean(a, [1], true, { name: "mean" });
+    const max = n.b.emit("ReduceMax", [a], { axes: attr.ints([1]) }, { name: "max" });
+    const gate = n.b.emit("Sigmoid", [n.conv("gate", n.b.concat([mean, max], 1), 2, 1, { kernel: 3 })]);
+    const groups = await cutAtRandom(n.done(n.conv("last", n.b.mul(a, gate), 8, 2)));
+    expect(widths(groups)).toEqual({ a: 8 });
+    expect(renormalised(groups)).toEqual({ a: ["mean", "max"] });
+  });
+});
+
 describe("what cannot be cut", () => {
   test("an operator without a rule freezes its channels and is named", async () => {
     const n = new Layers();
@@ -302,21 +400,27 @@ describe("what cannot be cut", () => {
     expect(widths(groups)).toEqual({ b: 4 });
   });
 
-  test("Softmax over channels, LayerNormalization and outputs freeze, each with its reason", () => {
+  test("the best channel's number, neighbours of channels and outputs freeze, each with its reason", () => {
     const n = new Layers();
     const x = n.b.input("x", [1, 3, 4, 4]);
-    const soft = n.b.emit("Softmax", [n.conv("a", x, 3, 6)], { axis: attr.int(1) }, { name: "soft" });
-    const rows = n.b.matmul(n.b.input("t", [1, 5, 3]), n.parameter("w", [3, 6]), { name: "rows" });
-    const norm = n.b.emit("LayerNormalization", [rows, n.parameter("g", [6])], {}, { name: "norm" });
-    const groups = findGroups(
-      n.done(n.conv("last", soft, 6, 2), n.b.matmul(norm, n.parameter("v", [6, 2]), { name: "end" })),
-    );
+    const best = n.b.emit("ArgMax", [n.conv("a", x, 3, 6)], { axis: attr.int(1) }, { name: "best" });
+    const near = n.b.emit("LRN", [n.conv("b", x, 3, 6)], { size: attr.int(3) }, { name: "near" });
+    const groups = findGroups(n.done(best, n.conv("last", near, 6, 2)));
     expect(reasons(groups)).toEqual({
-      a: 'Softmax "soft" normalises over it, so removing one channel changes the others',
-      rows: 'LayerNormalization "norm" normalises over it, so removing one channel changes the others',
+      a: 'ArgMax "best" numbers its channels',
+      b: 'LRN "near" normalises over neighbouring channels',
       last: 'graph output "last_out"',
-      end: expect.stringContaining("graph output"),
     });
+  });
+
+  test("what is tied into one channel says by whom", () => {
+    const n = new Layers();
+    const a = n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 6);
+    const groups = findGroups(
+      n.done(n.conv("last", n.conv("two", n.conv("three", a, 6, 6, { group: 3 }), 6, 4, { group: 2 }), 4, 2)),
+    );
+    expect(widths(groups)).toEqual({ a: 2, two: 2 });
+    expect(reasons(groups).three).toBe('Conv "two" ties its 6 channels into one');
   });
 
   test("keep sets are checked", () => {

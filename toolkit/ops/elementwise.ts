@@ -1,8 +1,21 @@
 /** Operators that compute each output element from the input elements at the same (broadcast) place. */
 import { attrFloat, attrInt, type OpNode } from "../graph/graph.js";
 import { type ElemType, fromNumbers, isNumeric, type Tensor, toNumbers } from "../graph/tensor.js";
+import {
+  atanGradient,
+  celuGradient,
+  cosGradient,
+  cumSumGradient,
+  mishGradient,
+  seluGradient,
+  sinGradient,
+  softsignGradient,
+  tanGradient,
+  thresholdedReluGradient,
+  triluGradient,
+} from "./activationGradient.js";
 import { isInteger, mapConstants, selectConstants } from "./arithmetic.js";
-import { broadcastDims, inputType } from "./dims.js";
+import { axisOf, broadcastDims, inputType } from "./dims.js";
 import {
   absGradient,
   addGradient,
@@ -35,18 +48,18 @@ import {
   whereGradient,
 } from "./elementwiseGradient.js";
 import { elemTypeAttribute } from "./elemTypes.js";
-import { sameIdsAsFirst, unifyAll } from "./links.js";
+import { frozenAtRunTime, passAxes, sameIdsAsFirst, unifyAll } from "./links.js";
 import { mapsIntegers, pairsIntegers } from "./precision.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 import { commutes, commutesWithShifts, sums } from "./scaling.js";
 
-const sameTypeAsFirst: OpRule["shape"] = (n, c) => [inputType(n, c, 0)];
+export const sameTypeAsFirst: OpRule["shape"] = (n, c) => [inputType(n, c, 0)];
 
 /** One input, one output of the same type; channels pass. */
-const unary: OpRule = { shape: sameTypeAsFirst, channels: sameIdsAsFirst, elementwise: true };
+export const unary: OpRule = { shape: sameTypeAsFirst, channels: sameIdsAsFirst, elementwise: true };
 
 /** `unary` that also works on constants. */
-const unaryOf = (f: (v: number) => number): OpRule => ({
+export const unaryOf = (f: (v: number) => number): OpRule => ({
   ...unary,
   evaluate: (_, [x]) => mapConstants([x], ([v]) => f(v)),
 });
@@ -69,7 +82,7 @@ function broadcastShape(elemType?: ElemType, first = 0): OpRule["shape"] {
 const presentInputs = (n: OpNode): number[] => n.inputs.flatMap((name, i) => (name ? [i] : []));
 
 /** Any number of broadcast inputs. */
-const broadcast: OpRule = { shape: broadcastShape(), channels: unifyAll, elementwise: true };
+export const broadcast: OpRule = { shape: broadcastShape(), channels: unifyAll, elementwise: true };
 
 /** Broadcasting arithmetic that also works on constants; `f` sees one value per input. */
 const arithmetic = (f: (v: readonly number[], elemType: ElemType) => number): OpRule => ({
@@ -156,6 +169,7 @@ const Cast: OpRule = {
 };
 
 const CastLike: OpRule = {
+  gradient: castGradient,
   channels: sameIdsAsFirst,
   shape: (n, c) => [{ elemType: inputType(n, c, 1).elemType, dims: inputType(n, c, 0).dims }],
 };
@@ -197,9 +211,27 @@ const boolUnary: OpRule = {
 };
 
 /** Keeps the lower or upper triangle of the last two axes; cutting either would move the diagonal. */
-const Trilu: OpRule = { shape: sameTypeAsFirst, frozenBecause: "a cut would move the diagonal" };
+const Trilu: OpRule = {
+  gradient: triluGradient,
+  shape: sameTypeAsFirst,
+  channels: (n, c) => {
+    const rank = c.dims(n.inputs[0]).length;
+    passAxes((axis) => axis < rank - 2, "keeps a triangle of it: a cut would move the diagonal")(n, c);
+  },
+};
 
-const CumSum: OpRule = { shape: sameTypeAsFirst, frozenBecause: "every element depends on all earlier ones" };
+/** A removed channel adds nothing to the sums behind it. */
+const CumSum: OpRule = {
+  gradient: cumSumGradient,
+  shape: sameTypeAsFirst,
+  channels: (n, c) => {
+    const axis = c.constant(n.inputs[1]);
+    const rank = c.dims(n.inputs[0]).length;
+    if (!axis) return frozenAtRunTime(n, c);
+    c.contract(0, axisOf(n, toNumbers(axis)[0], rank));
+    sameIdsAsFirst(n, c);
+  },
+};
 
 const hardSigmoid = (n: OpNode, v: number): number =>
   Math.min(1, Math.max(0, attrFloat(n, "alpha", 0.2) * v + attrFloat(n, "beta", 0.5)));
@@ -212,10 +244,10 @@ export const rules = {
     quantize: { activations: [0], foldsIntoProducer: true, clamp: () => [0, Number.POSITIVE_INFINITY] },
   },
   LeakyRelu: { ...unary, scaling: commutes, quantize: mapsIntegers, gradient: leakyReluGradient },
-  ThresholdedRelu: { ...unary },
+  ThresholdedRelu: { ...unary, gradient: thresholdedReluGradient },
   Elu: { ...unary, gradient: eluGradient },
-  Selu: { ...unary },
-  Celu: { ...unary },
+  Selu: { ...unary, gradient: seluGradient },
+  Celu: { ...unary, gradient: celuGradient },
   Sigmoid: { ...unary, quantize: mapsIntegers, gradient: sigmoidGradient },
   HardSigmoid: {
     ...unary,
@@ -223,9 +255,9 @@ export const rules = {
     gradient: hardSigmoidGradient,
   },
   HardSwish: { ...unary, gradient: hardSwishGradient },
-  Mish: { ...unary },
+  Mish: { ...unary, gradient: mishGradient },
   Softplus: { ...unary, gradient: softplusGradient },
-  Softsign: { ...unary },
+  Softsign: { ...unary, gradient: softsignGradient },
   Tanh: { ...unary, gradient: tanhGradient },
   Erf: { ...unary, gradient: erfGradient },
   Gelu: { ...unary, gradient: geluGradient },
@@ -239,10 +271,10 @@ export const rules = {
   Floor: unaryOf(Math.floor),
   Ceil: unaryOf(Math.ceil),
   Round: unaryOf((v) => (Math.abs(v % 1) === 0.5 ? 2 * Math.round(v / 2) : Math.round(v))),
-  Sin: { ...unary },
-  Cos: { ...unary },
-  Tan: { ...unary },
-  Atan: { ...unary },
+  Sin: { ...unary, gradient: sinGradient },
+  Cos: { ...unary, gradient: cosGradient },
+  Tan: { ...unary, gradient: tanGradient },
+  Atan: { ...unary, gradient: atanGradient },
   Clip,
   Identity,
   Dropout,

@@ -6,6 +6,7 @@ import { broadcastDims, inputDims, inputType } from "./dims.js";
 import { gemmed, multiplied } from "./integerKernel.js";
 import { gemmLinear, matMulLinear } from "./linearForm.js";
 import { gemmGradient, matmulGradient } from "./linearGradient.js";
+import { tieAxis } from "./links.js";
 import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
 
 function checkInner(n: OpNode, a: Dim, b: Dim): void {
@@ -80,7 +81,7 @@ const Gemm: OpRule = {
     const [a, b, bias] = n.inputs;
     const [ta, tb] = [attrInt(n, "transA", 0), attrInt(n, "transB", 0)];
     linkInner(n, c, 0, ta ? 0 : 1, 1, tb ? 1 : 0);
-    const rows = c.isParameter(a) ? null : c.ids(a)[ta ? 1 : 0];
+    const rows = outerIds(c, a, ta ? 1 : 0);
     const columns = outerIds(c, b, tb ? 0 : 1);
     if (rows) c.set(n.outputs[0], 0, rows);
     if (columns) c.set(n.outputs[0], 1, columns);
@@ -91,10 +92,7 @@ const Gemm: OpRule = {
       [last, columns],
       [last - 1, rows],
     ] as const) {
-      if (!ids || axis < 0 || dims[axis] !== ids.length) continue;
-      if (c.isParameter(bias)) c.set(bias, axis, ids);
-      else if (c.ids(bias)[axis]) c.unify(ids, c.ids(bias)[axis] as ChannelIds);
-      else c.freeze(ids, `${at(n)} adds "${bias}", which cannot be cut`);
+      if (ids && axis >= 0 && dims[axis] === ids.length) tieAxis(n, c, bias, axis, ids, "adds");
     }
   },
   linear: gemmLinear,
@@ -108,6 +106,19 @@ const Gemm: OpRule = {
   macs: (n, [a], [y]) => sizeOf(y) * a[attrInt(n, "transA", 0) ? 0 : 1],
 };
 
+/** Dims of a product with NumPy semantics: leading axes broadcast, vectors promoted. Throws ModelError where it has none. */
+export function matMulDims(n: OpNode, a: readonly Dim[], b: readonly Dim[]): Dim[] {
+  if (a.length === 0 || b.length === 0) {
+    throw new ModelError("shape-mismatch", `${at(n)}: a scalar has no matrix product`, { where: at(n) });
+  }
+  const [left, right] = [a.length === 1 ? [1, ...a] : a, b.length === 1 ? [...b, 1] : b];
+  checkInner(n, left[left.length - 1], right[right.length - 2]);
+  const batch = broadcastDims(n, [left.slice(0, -2), right.slice(0, -2)]) ?? [];
+  const rows = a.length === 1 ? [] : [left[left.length - 2]];
+  const columns = b.length === 1 ? [] : [right[right.length - 1]];
+  return [...batch, ...rows, ...columns];
+}
+
 /** MatMul with NumPy semantics: leading axes broadcast, vectors promoted. */
 const MatMul: OpRule = {
   gradient: matmulGradient,
@@ -118,16 +129,7 @@ const MatMul: OpRule = {
   quantize: { activations: [0], weight: { input: 1, axis: () => 1, rank: 2 }, floatOutput: true, kernel: multiplied },
   shape: (n, c) => {
     const { elemType } = inputType(n, c, 0);
-    const [a, b] = [inputDims(n, c, 0), inputDims(n, c, 1)];
-    if (a.length === 0 || b.length === 0) {
-      throw new ModelError("shape-mismatch", `${at(n)}: a scalar has no matrix product`, { where: at(n) });
-    }
-    const [left, right] = [a.length === 1 ? [1, ...a] : a, b.length === 1 ? [...b, 1] : b];
-    checkInner(n, left[left.length - 1], right[right.length - 2]);
-    const batch = broadcastDims(n, [left.slice(0, -2), right.slice(0, -2)]) ?? [];
-    const rows = a.length === 1 ? [] : [left[left.length - 2]];
-    const columns = b.length === 1 ? [] : [right[right.length - 1]];
-    return [{ elemType, dims: [...batch, ...rows, ...columns] }];
+    return [{ elemType, dims: matMulDims(n, inputDims(n, c, 0), inputDims(n, c, 1)) }];
   },
   channels: (n, c) => {
     const [a, b] = n.inputs;
@@ -140,28 +142,20 @@ const MatMul: OpRule = {
       if (columns) c.set(y, rank - 1, columns);
     }
     if (da > 1) {
-      const rows = c.isParameter(a) ? outerIds(c, a, da - 2) : c.ids(a)[da - 2];
+      const rows = outerIds(c, a, da - 2);
       if (rows) c.set(y, rank - (db > 1 ? 2 : 1), rows);
     }
     // Leading axes select whole matrices; heads are cut together or not at all.
     const lead = rank - (da > 1 ? 1 : 0) - (db > 1 ? 1 : 0);
     for (let axis = 0; axis < lead; axis++) {
-      const live: ChannelIds[] = [];
-      let fixed = false;
-      for (const [name, d] of [
-        [a, da],
-        [b, db],
-      ] as const) {
-        const own = axis - (lead - (d - 2));
-        if (own < 0 || own >= d - 2 || c.dims(name)[own] !== c.dims(y)[axis]) continue;
-        const ids = c.isParameter(name) ? null : c.ids(name)[own];
-        if (ids) live.push(ids);
-        else fixed = true;
-      }
-      for (const ids of live.slice(1)) c.unify(live[0], ids);
-      if (live.length === 0) continue;
-      if (fixed) c.freeze(live[0], `${at(n)} pairs it with matrices that cannot be cut`);
-      c.set(y, axis, live[0]);
+      const sides = [
+        { name: a, own: axis - (lead - (da - 2)), rank: da },
+        { name: b, own: axis - (lead - (db - 2)), rank: db },
+      ].filter(({ name, own, rank: r }) => own >= 0 && own < r - 2 && c.dims(name)[own] === c.dims(y)[axis]);
+      const ids = sides.map(({ name, own }) => (c.isParameter(name) ? null : c.ids(name)[own])).find((e) => e !== null);
+      if (!ids) continue;
+      for (const { name, own } of sides) tieAxis(n, c, name, own, ids, "pairs it with the matrices of");
+      c.set(y, axis, ids);
     }
   },
   linear: matMulLinear,

@@ -17,6 +17,17 @@ export function freezeAxes(
   });
 }
 
+/**
+ * Ties an axis of a further input to ids: a parameter is cut along, an activation has channels of its own there. What has
+ * none freezes them; the reason becomes `Op "name" <does> "input", which cannot be cut`.
+ */
+export function tieAxis(n: OpNode, c: ChannelContext, name: string, axis: number, ids: ChannelIds, does: string): void {
+  const own = c.isParameter(name) ? null : c.ids(name)[axis];
+  if (c.isParameter(name)) c.set(name, axis, ids);
+  else if (own) c.unify(ids, own);
+  else c.freeze(ids, `${at(n)} ${does} "${name}", which cannot be cut`);
+}
+
 /** Every output axis keeps the ids of the same axis of input 0, except where `keeps` says no: those are frozen. */
 export function passAxes(keeps: (axis: number) => boolean, why: string): (n: OpNode, c: ChannelContext) => void {
   return (n, c) => {
@@ -71,8 +82,8 @@ export function unifyAll(n: OpNode, c: ChannelContext): void {
 
 /**
  * Ids after a movement of one value: runs the movement on the ids of each axis and reads off, per output axis, what
- * lives there. An axis that is split into several keeps its ids on one of them (`prefer`, else the longest, else the
- * innermost): ids at the same place of that axis are unified, so that what remains after a cut is rectangular.
+ * lives there. An axis that is split into several keeps its ids on one of them (`prefer`, else the longest that is not
+ * `betterWhole`, else the innermost): ids at the same place of that axis are unified, so that what remains after a cut is rectangular.
  */
 export function moveIds(n: OpNode, c: ChannelContext, x: string, y: string, m: Movement, prefer?: number): void {
   moveIdList(n, c, c.ids(x), c.dims(x), m, (axis, ids) => c.set(y, axis, ids), prefer);
@@ -87,6 +98,7 @@ export function moveIdList(
   m: Movement,
   set: (axis: number, ids: ChannelIds) => void,
   prefer?: number,
+  betterWhole: ReadonlySet<number> = new Set(),
 ): void {
   const taken = new Map<number, ChannelIds>();
   for (const [axis, ids] of axes.entries()) {
@@ -95,7 +107,7 @@ export function moveIdList(
     const data = new Int32Array(sizeOf(dims));
     for (let i = 0; i < data.length; i++) data[i] = ids[Math.floor(i / inner) % dims[axis]];
     const moved = move({ elemType: "int32", dims, data }, m, -1).data as Int32Array;
-    const target = targetAxis(c, moved, m.dims, prefer);
+    const target = targetAxis(c, moved, m.dims, prefer, betterWhole);
     if (target === undefined) {
       c.freeze(ids, `${at(n)} leaves no axis on which it could be cut`);
       continue;
@@ -122,7 +134,8 @@ function targetAxis(
   c: ChannelContext,
   moved: Int32Array,
   dims: readonly number[],
-  prefer?: number,
+  prefer: number | undefined,
+  betterWhole: ReadonlySet<number>,
 ): number | undefined {
   if (dims.length === 0 || moved.length === 0) return undefined;
   if (prefer !== undefined) return prefer;
@@ -138,7 +151,8 @@ function targetAxis(
     }
   }
   if (varying.length === 0) return dims.length === 1 ? 0 : longest(dims, upToAxes(dims));
-  return longest(dims, varying);
+  const free = varying.filter((axis) => !betterWhole.has(axis));
+  return longest(dims, free.length > 0 ? free : varying);
 }
 
 const upToAxes = (dims: readonly number[]): number[] => dims.map((_, k) => k);

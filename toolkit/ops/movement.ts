@@ -4,6 +4,7 @@ import { at, attr, attrInt, attrInts, type Dim, type OpNode, withAttributes } fr
 import { ints, type Tensor } from "../graph/tensor.js";
 import { axisOf, constantInts, inputType, intsOf, sumDims } from "./dims.js";
 import { concatenate, move, perAxis, transpose, upTo } from "./layout.js";
+import { tieAxis } from "./links.js";
 import { concatGradient, splitGradient, transposeGradient } from "./movementGradient.js";
 import { joinsIntegers, movesIntegers } from "./precision.js";
 import { rewriteInts } from "./rewrite.js";
@@ -68,13 +69,19 @@ const Concat: OpRule = {
       if (k === axis) {
         const joined = parts.map((p, i) => {
           const name = n.inputs[i];
-          return p ?? c.fixed(c.dims(name)[k], `${at(n)} takes it from "${name}", whose axis ${k} cannot be cut`);
+          if (p) return p;
+          const length = c.dims(name)[k];
+          if (!c.isParameter(name))
+            return c.fixed(length, `${at(n)} takes it from "${name}", whose axis ${k} cannot be cut`);
+          const own = c.fresh(length);
+          c.set(name, k, own);
+          return own;
         });
         c.set(y, k, Int32Array.from(joined.flatMap((p) => Array.from(p))));
       } else {
-        for (const p of live.slice(1)) c.unify(live[0], p);
-        if (live.length < parts.length)
-          c.freeze(live[0], `${at(n)} joins it with a value whose axis ${k} cannot be cut`);
+        parts.forEach((p, i) => {
+          if (p !== live[0]) tieAxis(n, c, n.inputs[i], k, live[0], "joins it with");
+        });
         c.set(y, k, live[0]);
       }
     }

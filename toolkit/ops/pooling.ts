@@ -3,10 +3,13 @@ import { attrInts, type OpNode, type ValueType } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { inputType } from "./dims.js";
 import { passAxes } from "./links.js";
+import { fillRemoved, meanOverKept } from "./overKept.js";
 import {
   averagePoolGradient,
   globalAveragePoolGradient,
+  globalLpPoolGradient,
   globalMaxPoolGradient,
+  lpPoolGradient,
   maxPoolGradient,
 } from "./poolingGradient.js";
 import { mapsIntegers, movesIntegers } from "./precision.js";
@@ -36,11 +39,21 @@ const pool: OpRule = {
   macs: (n, _, [y]) => sizeOf(y) * sizeOf(attrInts(n, "kernel_shape") ?? []),
 };
 
-const globalPool: OpRule = {
+const from2 = (rank: number): number[] => Array.from({ length: Math.max(0, rank - 2) }, (_, k) => k + 2);
+
+/** Pools over all axes from 2 on; where a cut has taken some of them, over what is left. */
+const globalPool = (left: "sums" | NonNullable<OpRule["overKept"]>): OpRule => ({
   shape: globalShape,
-  channels: perChannel,
+  channels: (n, c) => {
+    const ids = c.ids(n.inputs[0]);
+    for (const axis of from2(ids.length)) left === "sums" ? c.contract(0, axis) : c.renormalise(0, axis);
+    for (const axis of [0, 1]) c.set(n.outputs[0], axis, ids[axis]);
+  },
+  ...(left === "sums" ? {} : { overKept: left }),
   macs: (_, [x]) => sizeOf(x),
-};
+});
+
+const meanOfLeft: OpRule["overKept"] = (n, c) => [meanOverKept(c, n.inputs[0], from2(c.dims(n.inputs[0]).length))];
 
 const MaxPool: OpRule = {
   scaling: commutesWithShifts,
@@ -57,8 +70,17 @@ const MaxPool: OpRule = {
 export const rules = {
   MaxPool,
   AveragePool: { ...pool, scaling: commutes, quantize: mapsIntegers, gradient: averagePoolGradient },
-  LpPool: { ...pool },
-  GlobalAveragePool: { ...globalPool, scaling: commutesWithShifts, quantize: mapsIntegers, gradient: globalAveragePoolGradient },
-  GlobalMaxPool: { ...globalPool, scaling: commutesWithShifts, gradient: globalMaxPoolGradient },
-  GlobalLpPool: { ...globalPool },
+  LpPool: { ...pool, gradient: lpPoolGradient },
+  GlobalAveragePool: {
+    ...globalPool(meanOfLeft),
+    scaling: commutesWithShifts,
+    quantize: mapsIntegers,
+    gradient: globalAveragePoolGradient,
+  },
+  GlobalMaxPool: {
+    ...globalPool(fillRemoved(Number.NEGATIVE_INFINITY)),
+    scaling: commutesWithShifts,
+    gradient: globalMaxPoolGradient,
+  },
+  GlobalLpPool: { ...globalPool("sums"), gradient: globalLpPoolGradient },
 } satisfies Record<string, OpRule | OpRule[]>;

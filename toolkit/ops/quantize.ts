@@ -2,7 +2,7 @@
 import { attrInt, type OpNode, type ValueType } from "../graph/graph.js";
 import { axisOf, inputType } from "./dims.js";
 import { elemTypeAttribute } from "./elemTypes.js";
-import { passAxes } from "./links.js";
+import { passAxes, tieAxis } from "./links.js";
 import type { ChannelContext, OpRule } from "./rule.js";
 
 /** Scales and zero points per channel are cut along with the channels. */
@@ -15,9 +15,7 @@ function quantIds(n: OpNode, c: ChannelContext): void {
   }
   const axis = scale.length === 1 && scale[0] > 1 ? axisOf(n, attrInt(n, "axis", 1), c.dims(x).length) : undefined;
   const ids = axis === undefined ? null : c.ids(x)[axis];
-  if (ids && parameters.some((p) => p && !c.isParameter(p)))
-    c.freeze(ids, `${n.opType} "${n.name}" computes its scale at run time`);
-  else if (ids) for (const p of parameters) if (p) c.set(p, 0, ids);
+  if (ids) for (const p of parameters) if (p) tieAxis(n, c, p, 0, ids, "takes its scale from");
   passAxes(() => true, "")(n, c);
 }
 

@@ -4,7 +4,19 @@ import { fromNumbers, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js"
 import { axisOf, inputType, intsOf, unknownDimension } from "./dims.js";
 import { stridesOf } from "./layout.js";
 import { freezeAxes } from "./links.js";
-import { reduceMeanGradient, reduceSumGradient } from "./movementGradient.js";
+import { topKGradient } from "./movementGradient.js";
+import { fillRemoved, meanOverKept } from "./overKept.js";
+import {
+  reduceExtremeGradient,
+  reduceL1Gradient,
+  reduceL2Gradient,
+  reduceLogSumExpGradient,
+  reduceLogSumGradient,
+  reduceMeanGradient,
+  reduceProdGradient,
+  reduceSumGradient,
+  reduceSumSquareGradient,
+} from "./reductionGradient.js";
 import type { ChannelContext, OpRule } from "./rule.js";
 
 /** Reduced axes, ascending: all when none are named, none with `noop_with_empty_axes`. Axes are an attribute or input 1. */
@@ -24,11 +36,10 @@ function reducedDims<D extends Dim>(n: OpNode, dims: readonly D[], axes: readonl
   return keepsDims(n) ? dims.map((d, k) => (gone.has(k) ? 1 : d)) : dims.filter((_, k) => !gone.has(k));
 }
 
-/** Axes that stay keep their ids; a reduced axis mixes its channels. */
-function reduceIds(n: OpNode, c: ChannelContext, axes: readonly number[], why: string): void {
+/** Axes that stay keep their ids. */
+function reduceIds(n: OpNode, c: ChannelContext, axes: readonly number[]): void {
   const [x] = n.inputs;
   const gone = new Set(axes);
-  freezeAxes(n, c, x, (axis) => gone.has(axis), why);
   let to = 0;
   c.ids(x).forEach((ids, axis) => {
     if (!gone.has(axis)) c.set(n.outputs[0], to++, ids);
@@ -55,8 +66,17 @@ function fold(x: Tensor, axes: readonly number[], f: (values: number[]) => numbe
   return Float64Array.from(bins, f);
 }
 
-/** A reduction; `f` sees the elements that fall together. */
-const reduction = (f: (values: number[]) => number): OpRule => ({
+/** The axes that a node reduces, with its constants at hand. */
+const reducedBy = (
+  n: OpNode,
+  c: { dims(name: string): readonly number[]; constant(name: string): Tensor | undefined },
+) => reducedAxes(n, c.dims(n.inputs[0]).length, c.constant(n.inputs[1] ?? ""));
+
+/**
+ * A reduction; `f` sees the elements that fall together. To a sum of terms that are zero for zero (`sums`) a removed channel
+ * adds nothing; otherwise `overKept` says what is left of it.
+ */
+const reduction = (f: (values: number[]) => number, left: "sums" | NonNullable<OpRule["overKept"]>): OpRule => ({
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     if (!dims) return [{ elemType }];
@@ -68,11 +88,17 @@ const reduction = (f: (values: number[]) => number): OpRule => ({
     return [fromNumbers(x.elemType, fold(x, list, f), reducedDims(n, x.dims, list))];
   },
   channels: (n, c) => {
-    const axes = reducedAxes(n, c.dims(n.inputs[0]).length, c.constant(n.inputs[1] ?? ""));
-    reduceIds(n, c, axes, "reduces over it");
+    const axes = reducedBy(n, c);
+    for (const axis of axes) left === "sums" ? c.contract(0, axis) : c.renormalise(0, axis);
+    reduceIds(n, c, axes);
   },
+  ...(left === "sums" ? {} : { overKept: left }),
   macs: (_, [x]) => sizeOf(x),
 });
+
+const LOWEST = Number.NEGATIVE_INFINITY;
+
+const meanOfLeft: OpRule["overKept"] = (n, c) => [meanOverKept(c, n.inputs[0], reducedBy(n, c), keepsDims(n))];
 
 const sum = (v: number[]): number => v.reduce((a, b) => a + b, 0);
 
@@ -91,12 +117,16 @@ const argument: OpRule = {
     const { dims } = inputType(n, c, 0);
     return [{ elemType: "int64", dims: dims && reducedDims(n, dims, [axisOf(n, attrInt(n, "axis", 0), dims.length)]) }];
   },
-  channels: (n, c) =>
-    reduceIds(n, c, [axisOf(n, attrInt(n, "axis", 0), c.dims(n.inputs[0]).length)], "numbers its channels"),
+  channels: (n, c) => {
+    const axis = axisOf(n, attrInt(n, "axis", 0), c.dims(n.inputs[0]).length);
+    freezeAxes(n, c, n.inputs[0], (k) => k === axis, "numbers its channels");
+    reduceIds(n, c, [axis]);
+  },
 };
 
 /** The k largest or smallest along an axis, and their places. */
 const TopK: OpRule = {
+  gradient: topKGradient,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     const input = c.constant(1);
@@ -119,16 +149,29 @@ const TopK: OpRule = {
 };
 
 export const rules = {
-  ReduceSum: { ...reduction(sum), scaling: besideChannels, gradient: reduceSumGradient },
-  ReduceMean: { ...reduction((v) => sum(v) / v.length), scaling: besideChannels, gradient: reduceMeanGradient },
-  ReduceMax: reduction((v) => v.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY)),
-  ReduceMin: reduction((v) => v.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY)),
-  ReduceProd: reduction((v) => v.reduce((a, b) => a * b, 1)),
-  ReduceL1: reduction((v) => sum(v.map(Math.abs))),
-  ReduceL2: reduction((v) => Math.sqrt(sum(v.map((e) => e * e)))),
-  ReduceSumSquare: reduction((v) => sum(v.map((e) => e * e))),
-  ReduceLogSum: reduction((v) => Math.log(sum(v))),
-  ReduceLogSumExp: reduction((v) => Math.log(sum(v.map(Math.exp)))),
+  ReduceSum: { ...reduction(sum, "sums"), scaling: besideChannels, gradient: reduceSumGradient },
+  ReduceMean: {
+    ...reduction((v) => sum(v) / v.length, meanOfLeft),
+    scaling: besideChannels,
+    gradient: reduceMeanGradient,
+  },
+  ReduceMax: {
+    ...reduction((v) => v.reduce((a, b) => Math.max(a, b), LOWEST), fillRemoved(LOWEST)),
+    gradient: reduceExtremeGradient,
+  },
+  ReduceMin: {
+    ...reduction((v) => v.reduce((a, b) => Math.min(a, b), -LOWEST), fillRemoved(-LOWEST)),
+    gradient: reduceExtremeGradient,
+  },
+  ReduceProd: { ...reduction((v) => v.reduce((a, b) => a * b, 1), fillRemoved(1)), gradient: reduceProdGradient },
+  ReduceL1: { ...reduction((v) => sum(v.map(Math.abs)), "sums"), gradient: reduceL1Gradient },
+  ReduceL2: { ...reduction((v) => Math.sqrt(sum(v.map((e) => e * e))), "sums"), gradient: reduceL2Gradient },
+  ReduceSumSquare: { ...reduction((v) => sum(v.map((e) => e * e)), "sums"), gradient: reduceSumSquareGradient },
+  ReduceLogSum: { ...reduction((v) => Math.log(sum(v)), "sums"), gradient: reduceLogSumGradient },
+  ReduceLogSumExp: {
+    ...reduction((v) => Math.log(sum(v.map(Math.exp))), fillRemoved(LOWEST)),
+    gradient: reduceLogSumExpGradient,
+  },
   ArgMax: { ...argument },
   ArgMin: { ...argument },
   TopK,

@@ -75,9 +75,10 @@ export function reshapeIds(n: OpNode, c: ChannelContext): void {
       });
       continue;
     }
-    moveIdList(n, c, block, from.slice(i0, i), { dims, from: upTo(sizeOf(dims)) }, (axis, e: ChannelIds) =>
-      c.set(y, j0 + axis, e),
-    );
+    const order = { dims, from: upTo(sizeOf(dims)) };
+    const betterWhole = new Set(Array.from(c.betterWhole(y), (axis) => axis - j0));
+    const set = (axis: number, e: ChannelIds): void => c.set(y, j0 + axis, e);
+    moveIdList(n, c, block, from.slice(i0, i), order, set, undefined, betterWhole);
   }
 }
 

@@ -8,7 +8,7 @@ import { frozenAtRunTime } from "./links.js";
 import { gatherGradient, sliceGradient } from "./movementGradient.js";
 import { movesIntegers } from "./precision.js";
 import { rewriteInts } from "./rewrite.js";
-import type { OpRule } from "./rule.js";
+import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
 
 interface Range {
   axis: number;
@@ -39,6 +39,20 @@ function positions(r: Range, length: number): Int32Array {
   const end = forward ? clamp(r.end, 0, length) : clamp(r.end, -1, length - 1);
   const count = Math.max(0, Math.ceil((end - start) / r.step));
   return Int32Array.from({ length: count }, (_, i) => start + i * r.step);
+}
+
+/**
+ * A step stays right after a cut when runs of as many channels as the step is long live or die together; a whole axis in
+ * reverse stays so whatever is cut. Other steps freeze.
+ */
+function tieSteps(n: OpNode, c: ChannelContext, ids: ChannelIds, r: Range, length: number): void {
+  const chosen = positions(r, length);
+  if (r.step === -1 && chosen.length === length) return;
+  const first = chosen[0] - (chosen[0] % Math.abs(r.step));
+  const isWhole = r.step > 1 && length % r.step === 0 && first === 0 && chosen.length === length / r.step;
+  const firstOfRun = Int32Array.from(ids, (_, i) => ids[i - (i % Math.abs(r.step))]);
+  if (isWhole) c.unify(firstOfRun, ids);
+  else c.freeze(ids, `${at(n)} takes every ${r.step}th of it`);
 }
 
 const Slice: OpRule = {
@@ -76,7 +90,7 @@ const Slice: OpRule = {
         c.set(n.outputs[0], axis, ids);
         continue;
       }
-      if (r.step !== 1) c.freeze(ids, `${at(n)} takes every ${r.step}th of it`);
+      if (r.step !== 1) tieSteps(n, c, ids, r, dims[axis]);
       c.set(
         n.outputs[0],
         axis,
@@ -92,9 +106,12 @@ const Slice: OpRule = {
     for (const r of ranges) {
       const kept = c.kept(x, r.axis);
       if (!kept) continue;
+      if (r.step < 0) continue;
       const [first = 0] = positions(r, dims[r.axis]);
-      r.start = kept.filter((p) => p < first).length;
-      r.end = r.start + c.dimsAfter(n.outputs[0])[r.axis];
+      const offset = first % r.step;
+      r.start = kept.filter((p) => p < first - offset).length + offset;
+      // With a step, what is left are whole runs of `step` channels, from each of which one is taken (see tieSteps).
+      r.end = r.start + c.dimsAfter(n.outputs[0])[r.axis] * r.step;
     }
     const starts = rewriteInts(
       n,
@@ -161,8 +178,12 @@ const Gather: OpRule = {
     for (const [k, ids] of c.ids(x).entries()) {
       if (!ids) continue;
       if (k !== axis) c.set(y, k < axis ? k : k + shift, ids);
-      else if (indices?.dims.length !== 1) c.freeze(ids, `${at(n)} picks from it by index`);
-      else
+      else if (!indices) c.freeze(ids, `${at(n)} picks from it by an index that is computed at run time`);
+      else if (indices.dims.length !== 1) {
+        // What is picked by name must stay; the rest may go.
+        const picked = Int32Array.from(toNumbers(indices), (i) => ids[i < 0 ? i + ids.length : i]);
+        c.freeze(picked, `${at(n)} picks it by index`);
+      } else
         c.set(
           y,
           axis,
@@ -179,7 +200,7 @@ const Gather: OpRule = {
     const position = new Map(Array.from(kept, (old, i) => [old, i]));
     const left = toNumberArray(indices).flatMap((i) => position.get(i < 0 ? i + length : i) ?? []);
     c.setConstant(1, {
-      ...ints(left),
+      ...ints(left, indices.dims.length === 1 ? undefined : indices.dims),
       ...(indices.elemType === "int32" ? { elemType: "int32" as const, data: Int32Array.from(left) } : {}),
     });
     return n;

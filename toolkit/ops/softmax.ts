@@ -2,19 +2,26 @@
 import { attrInt, type OpNode } from "../graph/graph.js";
 import { axisOf, inputType } from "./dims.js";
 import { logSoftmaxGradient, softmaxGradient } from "./linearGradient.js";
-import { passAxes } from "./links.js";
+import { sameIdsAsFirst } from "./links.js";
+import { fillRemoved } from "./overKept.js";
 import type { OpRule } from "./rule.js";
 
-const why = "normalises over it, so removing one channel changes the others";
+/**
+ * A cut net takes the maximum and the sum over the channels that are left, as if the removed ones were minus infinity; a
+ * finite stand-in keeps the logarithm of what they become finite.
+ */
+const overWhatIsLeft = fillRemoved(-1e30);
 
 /** Opset < 13: the input is seen as a matrix, all axes from `axis` (default 1) on are normalised together. */
 const flattened: OpRule = {
   since: 1,
   shape: (n, c) => [inputType(n, c, 0)],
   channels: (n, c) => {
-    const axis = axisOf(n, attrInt(n, "axis", 1), c.dims(n.inputs[0]).length);
-    passAxes((k) => k < axis, why)(n, c);
+    const rank = c.dims(n.inputs[0]).length;
+    for (let axis = axisOf(n, attrInt(n, "axis", 1), rank); axis < rank; axis++) c.renormalise(0, axis);
+    sameIdsAsFirst(n, c);
   },
+  overKept: overWhatIsLeft,
 };
 
 /** Opset >= 13: one axis (default the last) is normalised. */
@@ -22,9 +29,10 @@ const along: OpRule = {
   since: 13,
   shape: (n, c) => [inputType(n, c, 0)],
   channels: (n, c) => {
-    const axis = softmaxAxis(n, c.dims(n.inputs[0]).length);
-    passAxes((k) => k !== axis, why)(n, c);
+    c.renormalise(0, softmaxAxis(n, c.dims(n.inputs[0]).length));
+    sameIdsAsFirst(n, c);
   },
+  overKept: overWhatIsLeft,
 };
 
 /** The normalised axis of the opset 13 form. */

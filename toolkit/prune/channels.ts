@@ -140,9 +140,7 @@ class Linker {
   constructor(private readonly g: Graph) {
     this.uses = usesOf(g);
     for (const n of g.nodes) {
-      for (const name of new Set(readsOf(n))) {
-        if (g.initializers.has(name)) this.reads.set(name, (this.reads.get(name) ?? 0) + 1);
-      }
+      for (const name of new Set(readsOf(n))) this.reads.set(name, (this.reads.get(name) ?? 0) + 1);
     }
   }
 
@@ -162,12 +160,14 @@ class Linker {
       return;
     }
     for (const name of new Set(n.inputs)) {
-      if (!this.g.initializers.has(name) || (this.reads.get(name) ?? 0) < 2) continue;
+      if (!this.isConstant(name) || (this.reads.get(name) ?? 0) < 2) continue;
       this.dims(name).forEach((_, axis) => {
         if (!mentioned.has(`${axis}:${name}`)) this.whole.push({ name, axis, node: n });
       });
     }
   }
+
+  private isConstant = (name: string): boolean => this.g.initializers.has(name) || this.derived.has(name);
 
   /** The initializers behind a node that reads nothing else; undefined for other nodes. */
   private sourcesOf(n: OpNode): string[] | undefined {
@@ -230,8 +230,7 @@ class Linker {
   private contextOf(n: OpNode, opset: number, mentioned: Set<string>, isDerivation: boolean): ChannelContext {
     const { g, classes } = this;
     let firstFresh = Number.POSITIVE_INFINITY;
-    const isParameter = (name: string): boolean =>
-      !isDerivation && (g.initializers.has(name) || this.derived.has(name));
+    const isParameter = (name: string): boolean => !isDerivation && this.isConstant(name);
     return {
       opset,
       dims: (name) => this.dims(name),

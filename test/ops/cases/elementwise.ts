@@ -131,6 +131,12 @@ export const elementwise: Cases = {
   Not: [{ name: "mask", inputs: [bools] }],
   IsNaN: unary(),
   IsInf: unary(),
-  Trilu: [{ name: "upper", inputs: [{ live: [1, 4, 5] }], frozen: true }],
-  CumSum: [{ name: "along rows", inputs: [{ live: [1, 4, 5] }, ints([1], [])], frozen: true }],
+  Trilu: [
+    { name: "upper", inputs: [{ live: [1, 4, 5] }], frozen: true },
+    { name: "upper, of each channel", inputs: [{ live: [1, 6, 4, 5] }] },
+  ],
+  CumSum: [
+    { name: "along rows", inputs: [{ live: [1, 4, 5] }, ints([1], [])] },
+    { name: "beside channels", inputs: [{ live: [1, 4, 5] }, ints([2], [])] },
+  ],
 };

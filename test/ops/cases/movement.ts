@@ -43,7 +43,13 @@ export const movement: Cases = {
     { name: "some channels", inputs: [map, ints([1]), ints([5]), ints([1])] },
     { name: "from the end", inputs: [map, ints([-4]), ints([END]), ints([1])] },
     { name: "every second row", inputs: [map, ints([0, 0]), ints([END, END]), ints([2, 3]), ints([2, 2])] },
-    { name: "every second channel", inputs: [map, ints([0]), ints([END]), ints([1]), ints([2])], frozen: true },
+    { name: "every second channel", inputs: [map, ints([0]), ints([END]), ints([1]), ints([2])] },
+    {
+      name: "every second channel from the second on",
+      inputs: [map, ints([1]), ints([END]), ints([1]), ints([2])],
+    },
+    { name: "every fourth of six channels", inputs: [map, ints([0]), ints([END]), ints([1]), ints([4])], frozen: true },
+    { name: "channels backwards", inputs: [map, ints([-1]), ints([-END]), ints([1]), ints([-1])] },
     { name: "backwards rows", inputs: [map, ints([-1]), ints([-END]), ints([2]), ints([-1])] },
     {
       name: "attributes, opset 9",
@@ -54,7 +60,18 @@ export const movement: Cases = {
   ],
   Gather: [
     { name: "some channels", inputs: [map, ints([5, 0, 3, -2])], attributes: { axis: attr.int(1) } },
-    { name: "one channel", inputs: [map, ints([2], [])], attributes: { axis: attr.int(1) }, frozen: true },
+    {
+      name: "one channel",
+      inputs: [map, ints([2], [])],
+      attributes: { axis: attr.int(1) },
+      keeps: ['Gather "op" picks it by index'],
+    },
+    {
+      name: "a table of channels",
+      inputs: [map, { ...ints([0, 4, 4, -1]), dims: [2, 2] }],
+      attributes: { axis: attr.int(1) },
+      keeps: ['Gather "op" picks it by index'],
+    },
     { name: "one row", inputs: [map, ints([2], [])], attributes: { axis: attr.int(2) } },
     { name: "from a vector", inputs: [ints([4, 5, 6]), ints([1], [])] },
     {

@@ -22,34 +22,49 @@ export const normalization: Cases = {
       inputs: [{ live: [3, 6] }, perChannel, perChannel, perChannel, perChannel],
     },
   ],
-  InstanceNormalization: [{ name: "feature map", inputs: [map, perChannel, perChannel] }],
+  InstanceNormalization: [
+    { name: "feature map", inputs: [map, perChannel, perChannel] },
+    { name: "channels as rows", inputs: [{ live: [1, 6, 5], channels: 2 }, perChannel, perChannel] },
+  ],
   LayerNormalization: [
     {
       name: "last axis",
       inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8] }, { parameter: [8] }],
-      frozen: true,
     },
     { name: "over tokens of a channel", inputs: [{ live: [2, 3, 8] }, { parameter: [8] }] },
     {
       name: "with statistics",
       inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8] }],
       outputs: 3,
-      frozen: true,
     },
   ],
   GroupNormalization: [
+    {
+      name: "one group",
+      opset: 21,
+      inputs: [map, perChannel, perChannel],
+      attributes: { num_groups: attr.int(1) },
+    },
+    {
+      name: "two groups, opset 18",
+      opset: 18,
+      inputs: [map, { parameter: [2] }, { parameter: [2] }],
+      attributes: { num_groups: attr.int(2) },
+    },
     {
       name: "two groups",
       opset: 21,
       inputs: [map, perChannel, perChannel],
       attributes: { num_groups: attr.int(2) },
-      frozen: true,
     },
   ],
   LRN: [{ name: "three neighbours", inputs: [map], attributes: { size: attr.int(3) }, frozen: true }],
   LpNormalization: [
-    { name: "channels", inputs: [map], attributes: { axis: attr.int(1) }, frozen: true },
+    { name: "channels", inputs: [map], attributes: { axis: attr.int(1) } },
     { name: "columns", inputs: [map] },
   ],
-  MeanVarianceNormalization: [{ name: "default axes", inputs: [map], frozen: true }],
+  MeanVarianceNormalization: [
+    { name: "default axes", inputs: [map] },
+    { name: "with channels", inputs: [map], attributes: { axes: attr.ints([1, 2, 3]) } },
+  ],
 };
