@@ -21,7 +21,11 @@ export interface Value {
   extras?: unknown;
 }
 
-/** An attribute, tagged by its ONNX type. `opaque` carries kinds that no pass looks into (sparse tensors, type protos). */
+/**
+ * An attribute, tagged by its ONNX type. `opaque` carries kinds that no pass looks into (type protos, lists of graphs). Two of
+ * them say a little: `dense` is what a sparse tensor stands for, and `reference` names the attribute of the local function
+ * that this one takes its value from.
+ */
 export type Attribute =
   | { type: "float"; value: number }
   | { type: "int"; value: number }
@@ -31,7 +35,7 @@ export type Attribute =
   | { type: "floats"; value: readonly number[] }
   | { type: "ints"; value: readonly number[] }
   | { type: "strings"; value: readonly string[] }
-  | { type: "opaque"; value: unknown };
+  | { type: "opaque"; value: unknown; dense?: Tensor; reference?: string };
 
 /** One operator call. `domain` "" is the default ONNX domain. */
 export interface OpNode {
@@ -41,6 +45,23 @@ export interface OpNode {
   inputs: readonly string[];
   outputs: readonly string[];
   attributes: Readonly<Record<string, Attribute>>;
+  /** Which of several local functions of that name is called; absent for most. */
+  overload?: string;
+  extras?: unknown;
+}
+
+/** A function that a model brings along: an operator whose meaning is a graph (ONNX FunctionProto). `tidy` inlines the calls. */
+export interface LocalFunction {
+  domain: string;
+  name: string;
+  overload?: string;
+  inputs: readonly string[];
+  outputs: readonly string[];
+  /** Attributes that a call may give; those with a default have it here, the others undefined. */
+  attributes: ReadonlyMap<string, Attribute | undefined>;
+  /** In topological order. */
+  nodes: readonly OpNode[];
+  opsets: ReadonlyMap<string, number>;
   extras?: unknown;
 }
 
@@ -71,6 +92,7 @@ export interface Graph {
   valueTypes: Map<string, ValueType>;
   /** Operator-set version per domain; the default domain is "". */
   opsets: Map<string, number>;
+  functions?: readonly LocalFunction[];
   model: ModelInfo;
   extras?: unknown;
 }

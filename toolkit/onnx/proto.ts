@@ -21,6 +21,7 @@ export {
   type AttributeProto,
   AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
+  type FunctionProto,
   type GraphProto,
   GraphProtoSchema,
   type ModelProto,

@@ -5,7 +5,7 @@
  */
 import { checkGraph } from "../graph/check.js";
 import { EdgefitError, ModelError } from "../graph/errors.js";
-import type { Attribute, Graph, OpNode, ValueType } from "../graph/graph.js";
+import type { Attribute, Graph, LocalFunction, OpNode, ValueType } from "../graph/graph.js";
 import { sortTopologically } from "../graph/order.js";
 import type { Tensor } from "../graph/tensor.js";
 import {
@@ -13,6 +13,7 @@ import {
   AttributeType,
   decodeModel,
   decodeTensor,
+  type FunctionProto,
   type GraphProto,
   type ModelProto,
   type NodeProto,
@@ -84,22 +85,7 @@ function graphOfModel(p: ModelProto, external?: ExternalReader): Graph {
   if (!p.graph) throw new ModelError("not-onnx", "the model holds no graph");
   if (p.graph.node.length === 0 && p.graph.output.length === 0)
     throw new ModelError("not-onnx", "the model's graph is empty: no nodes and no outputs");
-  const opsets = new Map<string, number>();
-  for (const { domain, version } of p.opsetImport) {
-    const key = plainDomain(domain);
-    const value = Number(version);
-    if (value < 1 || value > MAX_OPSET)
-      throw new ModelError(
-        "opset",
-        `the model asks for operator set ${version} of domain "${domain || "ai.onnx"}", which does not exist`,
-      );
-    if ((opsets.get(key) ?? value) !== value)
-      throw new ModelError(
-        "opset",
-        `the model asks for operator sets ${opsets.get(key)} and ${value} of domain "${domain || "ai.onnx"}" at once`,
-      );
-    opsets.set(key, value);
-  }
+  const opsets = opsetsOf(p.opsetImport);
   // Files older than the import list use the first operator set.
   if (opsets.size === 0 && irVersion < 3) opsets.set("", 1);
   if (opsets.size === 0)
@@ -114,12 +100,33 @@ function graphOfModel(p: ModelProto, external?: ExternalReader): Graph {
     metadata: new Map(p.metadataProps.map((e) => [e.key, e.value])),
     extras: { proto: withoutGraph(p) } satisfies ModelExtras,
   };
+  if (p.functions.length > 0) graph.functions = p.functions.map((f) => functionFromProto(f, opsets, external));
   checkGraph(graph, { names: "any" });
   return graph;
 }
 
+function opsetsOf(imports: ModelProto["opsetImport"]): Map<string, number> {
+  const opsets = new Map<string, number>();
+  for (const { domain, version } of imports) {
+    const key = plainDomain(domain);
+    const value = Number(version);
+    if (value < 1 || value > MAX_OPSET)
+      throw new ModelError(
+        "opset",
+        `the model asks for operator set ${version} of domain "${domain || "ai.onnx"}", which does not exist`,
+      );
+    if ((opsets.get(key) ?? value) !== value)
+      throw new ModelError(
+        "opset",
+        `the model asks for operator sets ${opsets.get(key)} and ${value} of domain "${domain || "ai.onnx"}" at once`,
+      );
+    opsets.set(key, value);
+  }
+  return opsets;
+}
+
 function withoutGraph(p: ModelProto): ModelProto {
-  const bare = revise(p, {});
+  const bare = revise(p, { functions: [] });
   delete bare.graph;
   return bare;
 }
@@ -159,6 +166,28 @@ function graphFromProto(p: GraphProto, opsets: Map<string, number>, external?: E
   return graph;
 }
 
+function functionFromProto(p: FunctionProto, model: Map<string, number>, external?: ExternalReader): LocalFunction {
+  const what = `local function "${p.name}"`;
+  if (!p.name) throw new ModelError("malformed", "the model holds a local function without a name");
+  const opsets = opsetsOf(p.opsetImport);
+  const all = new Map([...model, ...opsets]);
+  const attributes = new Map<string, Attribute | undefined>(p.attribute.map((name) => [name, undefined]));
+  for (const a of p.attributeProto)
+    attributes.set(a.name, attributeFromProto(a, `attribute "${a.name}" of ${what}`, all, external));
+  const nodes = p.node.map((n, i) => nodeFromProto(n, i, all, external));
+  return {
+    domain: plainDomain(p.domain),
+    name: p.name,
+    ...(p.overload ? { overload: p.overload } : {}),
+    inputs: p.input,
+    outputs: p.output,
+    attributes,
+    nodes: sortTopologically({ nodes }),
+    opsets,
+    extras: p,
+  };
+}
+
 /** The graph keeps names of constants; the tensor need not. */
 function withoutName(p: TensorProto): TensorProto {
   const bare = revise(p, {});
@@ -185,6 +214,7 @@ function nodeFromProto(p: NodeProto, index: number, opsets: Map<string, number>,
     domain: plainDomain(p.domain),
     inputs: p.input,
     outputs: p.output,
+    ...(p.overload ? { overload: p.overload } : {}),
     attributes: Object.fromEntries([...attributes].map(([name, a]) => [name, a.read])),
     extras: {
       proto: revise(p, { input: [], output: [], attribute: [] }),
@@ -238,8 +268,14 @@ function attributeFromProto(
       const value = p.strings.map(textOf);
       return value.includes(undefined) ? { type: "opaque", value: p } : { type: "strings", value: value as string[] };
     }
+    case AttributeType.SPARSE_TENSOR:
+      return {
+        type: "opaque",
+        value: p,
+        ...(p.sparseTensor?.values ? { dense: tensorFromSparse(p.sparseTensor, what) } : {}),
+      };
     default:
-      return { type: "opaque", value: p };
+      return { type: "opaque", value: p, ...(p.refAttrName ? { reference: p.refAttrName } : {}) };
   }
 }
 

@@ -12,6 +12,7 @@ import {
   AttributeProtoSchema,
   AttributeType,
   encodeModel,
+  type FunctionProto,
   type GraphProto,
   GraphProtoSchema,
   MAX_PROTO_BYTES,
@@ -69,6 +70,7 @@ function modelToProto(g: Graph, place: Place): ModelProto {
       ? revise(old, { version: BigInt(version) })
       : make(OperatorSetIdProtoSchema, { domain, version: BigInt(version) });
   });
+  model.functions = (g.functions ?? []).map((f) => f.extras as FunctionProto);
   model.metadataProps = [...g.model.metadata].map(([key, value]) => {
     const old = kept.metadataProps.find((e) => e.key === key);
     return old ? revise(old, { value }) : make(StringStringEntryProtoSchema, { key, value });

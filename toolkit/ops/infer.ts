@@ -6,6 +6,7 @@
 import { namer, removeDead } from "../graph/edit.js";
 import { ModelError } from "../graph/errors.js";
 import { at, cloneGraph, type Dim, type Graph, type OpNode, opsetOf, type ValueType } from "../graph/graph.js";
+import { branchOf, inlineBranch } from "../graph/inline.js";
 import { readsOf } from "../graph/scope.js";
 import { ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
 import { ruleFor } from "./index.js";
@@ -70,7 +71,19 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
     return name;
   };
 
-  for (const n of g.nodes) {
+  const queue = [...g.nodes].reverse();
+  for (let n = queue.pop(); n; n = queue.pop()) {
+    const branch = branchOf(n, constants.get(n.inputs[0] ?? ""));
+    if (branch) {
+      // The branch that is always taken is walked in the node's place.
+      const inlined = inlineBranch(n, branch, unique);
+      for (const [name, t] of inlined.initializers) {
+        constants.set(name, t);
+        types.set(name, { elemType: t.elemType, dims: t.dims });
+      }
+      for (const inner of inlined.nodes.reverse()) queue.push(inner);
+      continue;
+    }
     const opset = opsetOf(g, n.domain);
     const rule = ruleFor(n, opset);
     const context = contextOf(n, opset, { types, constants, partial, symbols });

@@ -41,12 +41,14 @@ const Size: OpRule = {
 
 /** The value that a Constant node holds, in any of its attribute forms. Throws ModelError for kinds without a tensor. */
 export function constantValue(n: OpNode): Tensor {
-  const { value, value_float, value_floats, value_int, value_ints, value_string, value_strings } = n.attributes;
+  const { value, value_float, value_floats, value_int, value_ints, value_string, value_strings, sparse_value } =
+    n.attributes;
   if (value?.type === "tensor") return value.value;
   if (value_float?.type === "float") return scalar(value_float.value);
   if (value_floats?.type === "floats") return floats([...value_floats.value]);
   if (value_int?.type === "int") return ints([value_int.value], []);
   if (value_ints?.type === "ints") return ints([...value_ints.value]);
+  if (sparse_value?.type === "opaque" && sparse_value.dense) return sparse_value.dense;
   if (value_string?.type === "string") return { elemType: "string", dims: [], data: [value_string.value] };
   if (value_strings?.type === "strings") {
     return { elemType: "string", dims: [value_strings.value.length], data: [...value_strings.value] };
