@@ -127,12 +127,17 @@ export function takeAxis(t: Tensor, axis: number, keep: ArrayLike<number>): Tens
   for (let o = 0; o < outer; o++) {
     for (let k = 0; k < keep.length; k++) {
       const from = (o * t.dims[axis] + keep[k]) * inner;
-      data.set(source.subarray(from, from + inner), at);
+      // A view costs more than a few elements do.
+      if (inner < SHORT_RUN) for (let i = 0; i < inner; i++) data[at + i] = source[from + i];
+      else data.set(source.subarray(from, from + inner), at);
       at += inner;
     }
   }
   return { elemType: t.elemType, dims, data: data as TensorData };
 }
+
+/** Elements below which they are copied one by one. */
+const SHORT_RUN = 32;
 
 /** Tensors of one element type, one after the other along an axis. */
 export function concatenate(parts: readonly Tensor[], axis: number): Tensor {
