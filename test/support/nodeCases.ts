@@ -161,11 +161,14 @@ function difference(found: Tensor, expected: Tensor): string | undefined {
   if (found.dims.join() !== expected.dims.join()) return `[${found.dims.join()}], should be [${expected.dims.join()}]`;
   if (isOpaque(expected.elemType)) return undefined;
   const [x, y] = [found, expected].map((t) => (Array.isArray(t.data) ? t.data : toNumbers(t)));
+  const largest =
+    typeof y[0] === "number" ? Math.max(...[...(y as Float64Array)].filter(Number.isFinite).map(Math.abs), 1) : 1;
   const relative = /float16$/.test(expected.elemType) ? 1e-2 : 1e-3;
   for (let i = 0; i < y.length; i++) {
     const [a, b] = [x[i], y[i]];
     if (Object.is(a, b) || a === b) continue;
-    const near = typeof a === "number" && typeof b === "number" && Math.abs(a - b) <= 1e-5 + relative * Math.abs(b);
+    const near =
+      typeof a === "number" && typeof b === "number" && Math.abs(a - b) <= 1e-6 * largest + relative * Math.abs(b);
     if (!near) return `element ${i} is ${a}, should be ${b}`;
   }
   return undefined;

@@ -11,5 +11,11 @@ const outside =
 export const inScope = (opType: string, versions: readonly number[]): boolean =>
   Math.min(...versions) <= LAST_OPSET && !outside.test(opType);
 
-/** Operators with outputs whose length only the values tell. */
-export const picksByValue: ReadonlySet<string> = new Set(["Compress", "NonMaxSuppression", "NonZero", "Unique"]);
+/** Operators with outputs whose length only the values tell (of an image: its bytes). */
+export const picksByValue: ReadonlySet<string> = new Set([
+  "Compress",
+  "ImageDecoder",
+  "NonMaxSuppression",
+  "NonZero",
+  "Unique",
+]);

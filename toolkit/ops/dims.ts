@@ -42,6 +42,14 @@ export function axisOf(n: OpNode, axis: number, rank: number): number {
   return a;
 }
 
+/** A position on an axis, counted from its front. Throws ModelError when it lies outside. */
+export function positionOf(n: OpNode, index: number, length: number): number {
+  const p = index < 0 ? index + length : index;
+  if (p < 0 || p >= length)
+    throw new ModelError("index-range", `${at(n)}: index ${index} is outside an axis of ${length}`, { where: at(n) });
+  return p;
+}
+
 /** An integer list that is an attribute in older operator sets and input `i` in newer ones; undefined when absent. */
 export function intsOf(n: OpNode, name: string, constant: Tensor | undefined): readonly number[] | undefined {
   return attrInts(n, name) ?? (constant ? toNumberArray(constant) : undefined);

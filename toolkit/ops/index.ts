@@ -1,42 +1,72 @@
 /** The table of operator rules: the only place that knows which operators there are. */
 import type { OpNode } from "../graph/graph.js";
+import { rules as activations } from "./activations.js";
 import { rules as attention } from "./attention.js";
+import { rules as bitwise } from "./bitwise.js";
+import { rules as controlFlow } from "./controlFlow.js";
 import * as convolution from "./convolution.js";
 import { rules as einsum } from "./einsum.js";
 import { rules as elementwise } from "./elementwise.js";
 import { rules as extension } from "./extension.js";
+import { rules as gathering } from "./gathering.js";
+import { rules as indexing } from "./indexing.js";
+import { rules as integers } from "./integers.js";
 import { rules as linear } from "./linear.js";
+import { rules as matrices } from "./matrices.js";
 import { rules as movement } from "./movement.js";
 import { rules as normalization } from "./normalization.js";
+import { rules as placing } from "./placing.js";
 import { rules as pooling } from "./pooling.js";
 import { rules as quantize } from "./quantize.js";
+import { rules as random } from "./random.js";
+import { rules as recurrent } from "./recurrent.js";
 import { rules as reduction } from "./reduction.js";
 import { rules as reshaping } from "./reshaping.js";
 import { rules as resize } from "./resize.js";
 import type { OpRule } from "./rule.js";
+import { rules as sampling } from "./sampling.js";
+import { rules as scatter } from "./scatter.js";
 import { rules as selection } from "./selection.js";
+import { rules as sequences } from "./sequences.js";
 import { rules as shapes } from "./shapes.js";
+import { rules as signal } from "./signal.js";
 import { rules as softmax } from "./softmax.js";
+import { rules as trigonometry } from "./trigonometry.js";
 
 type Family = Readonly<Record<string, OpRule | OpRule[]>>;
 
 const families: readonly (readonly [domain: string, family: Family])[] = [
+  ["", activations],
   ["", attention],
+  ["", bitwise],
+  ["", controlFlow],
   ["", convolution.rules],
   ["", einsum],
   ["", elementwise],
   ["", extension],
+  ["", gathering],
+  ["", indexing],
+  ["", integers],
   ["", linear],
+  ["", matrices],
   ["", movement],
   ["", normalization],
+  ["", placing],
   ["", pooling],
   ["", quantize],
+  ["", random],
+  ["", recurrent],
   ["", reduction],
   ["", reshaping],
   ["", resize],
+  ["", sampling],
+  ["", scatter],
   ["", selection],
+  ["", sequences],
   ["", shapes],
+  ["", signal],
   ["", softmax],
+  ["", trigonometry],
   ["com.microsoft", convolution.contribRules],
 ];
 

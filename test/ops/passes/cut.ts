@@ -20,7 +20,9 @@ const AROUND = 3;
 export const cutPass: Pass = {
   name: "a cut net computes what the masked one does",
   skip: (_, c) =>
-    c.uncut ?? (c.inputs.some((i) => i !== null && isLive(i) && channelAxis(i) !== null) ? undefined : "no channels"),
+    c.uncut ??
+    (c.specified ? "the runtime has no kernel" : undefined) ??
+    (c.inputs.some((i) => i !== null && isLive(i) && channelAxis(i) !== null) ? undefined : "no channels"),
   run: async (opType, c) => {
     const g = inferShapes(surrounded(opType, c));
     const groups = findGroups(g);
