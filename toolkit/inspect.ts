@@ -39,6 +39,11 @@ export interface InspectedGroup {
   consumers: string[];
   /** Values and parameters on which they stand, as `name[axis]`. */
   members: string[];
+  /**
+   * Nodes that take a statistic over the channels (a normalisation, a mean, a maximum), which a cut net takes over those
+   * that are left. Absent where there are none: a cut then changes nothing but what is removed.
+   */
+  renormalisedBy?: string[];
 }
 
 export interface Inspection {
@@ -87,6 +92,7 @@ export function inspectModel(model: Graph, o: InferOptions = {}): Inspection {
       producers: [...new Set(e.producers.map((p) => p.node))],
       consumers: [...new Set(e.consumers.map((c) => c.node))],
       members: e.members.map((m) => `${m.value}[${m.axis}]`),
+      ...(e.renormalised ? { renormalisedBy: [...new Set(e.renormalised.map((r) => r.node))] } : {}),
     };
     if (e.frozen === undefined) groups.push(group);
     else frozen.push({ ...group, reason: e.frozen });

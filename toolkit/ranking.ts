@@ -5,7 +5,13 @@ import type { Tensor } from "./graph/tensor.js";
 import type { CommonOptions, Criterion } from "./options.js";
 import type { ChannelGroups, Group } from "./prune/groups.js";
 import { normScores, type Order, orderByScore, scaleScores, taylorScores } from "./prune/importance.js";
-import { isSolvable, type LossCurve, measureLosses, readerMoments, reconstructionOrder } from "./prune/sensitivity.js";
+import {
+  isMeasurable,
+  type LossCurve,
+  measureLosses,
+  readerMoments,
+  reconstructionOrder,
+} from "./prune/sensitivity.js";
 import { crossEntropy, outputEnergy, parameterGradients } from "./train/index.js";
 
 export interface Ranking {
@@ -32,7 +38,7 @@ export async function rank(g: Graph, groups: ChannelGroups, o: RankingOptions): 
   const gradients = o.criterion === "taylor" ? await gradientsOf(g, o) : new Map<string, Float32Array>();
   const orders = new Map<string, Order>();
   for (const group of groups.prunable) {
-    if (isSolvable(group))
+    if (isMeasurable(group))
       orders.set(
         group.id,
         order(g, groups, group, o, gradients, () => reconstructionOrder(g, groups, group, moments)?.order),

@@ -26,7 +26,14 @@ export function inspectionSummary(file: string, m: Inspection, o: { ops: boolean
   ]);
   const calls = m.nodes.map((n) => [n.name, n.op, dimsText(n.outputDims), formatCount(n.macs), formatCount(n.params)]);
   const frozen = m.frozen.map((g) => [shorten(g.producers), String(g.width), g.reason]);
-  const groups = m.groups.map((g) => [shorten(g.producers), String(g.width), shorten(g.consumers)]);
+  const isRenormalised = m.groups.some((g) => g.renormalisedBy);
+  const groups = m.groups.map((g) => [
+    shorten(g.producers),
+    String(g.width),
+    shorten(g.consumers),
+    ...(isRenormalised ? [shorten(g.renormalisedBy ?? [])] : []),
+  ]);
+  const headings = ["made by", "channels", "read by", ...(isRenormalised ? ["statistics over what is left"] : [])];
   return [
     c.bold(file),
     facts(
@@ -45,7 +52,7 @@ export function inspectionSummary(file: string, m: Inspection, o: { ops: boolean
       : table(["operator", "calls", "MACs", "parameters"], operators, c),
     "",
     c.bold(`${m.groups.length} channel groups can be pruned`),
-    ...(groups.length ? [table(["made by", "channels", "read by"], groups, c, ["left", "right", "left"])] : []),
+    ...(groups.length ? [table(headings, groups, c, ["left", "right", "left", "left"])] : []),
     "",
     c.bold(`${m.frozen.length} cannot`),
     ...(frozen.length ? [table(["made by", "channels", "why"], frozen, c, ["left", "right", "left"])] : []),

@@ -2,6 +2,8 @@
 import { ModelError } from "../graph/errors.js";
 import { at, attrString, type Dim, type OpNode } from "../graph/graph.js";
 import { broadcastDims, inputDims, inputType } from "./dims.js";
+import { einsumGradient } from "./einsumGradient.js";
+import { linkLetters } from "./letters.js";
 import type { OpRule } from "./rule.js";
 
 /** An equation with its ellipsis axes written out: one letter per axis; those of an ellipsis are "0", "1", … from the left. */
@@ -62,6 +64,7 @@ function lengthsOf(n: OpNode, inputs: readonly string[][], dims: readonly (reado
 
 /** Sum of products (ONNX Einsum-12). */
 const Einsum: OpRule = {
+  gradient: einsumGradient(einsumTerms),
   shape: (n, c) => {
     const { elemType } = inputType(n, c, 0);
     const dims = n.inputs.map((_, i) => inputDims(n, c, i));
@@ -71,6 +74,13 @@ const Einsum: OpRule = {
     );
     const lengths = lengthsOf(n, inputs, dims);
     return [{ elemType, dims: output.map((l) => lengths.get(l) ?? null) }];
+  },
+  channels: (n, c) => {
+    const { inputs, output } = einsumTerms(
+      n,
+      n.inputs.map((name) => c.dims(name).length),
+    );
+    linkLetters(n, c, inputs, output);
   },
   // One product per choice of all letters.
   macs: (n, dims) => {

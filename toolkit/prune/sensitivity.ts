@@ -21,6 +21,7 @@ import {
 import type { ChannelGroups, Group } from "./groups.js";
 import { keepLast, type Order } from "./importance.js";
 import { ownTarget, solve } from "./leastSquares.js";
+import { maskGraph } from "./mask.js";
 import { biasOf, withWeights } from "./reconstruct.js";
 import { ForwardWalk, observe, type RunSettings } from "./walk.js";
 
@@ -82,9 +83,11 @@ function readersOf(group: Group, moments: ReaderMoments): { reader: LinearNode; 
   return [...new Set(group.consumers.map((c) => c.node))].flatMap((name) => moments.get(name) ?? []);
 }
 
-/** Whether a group's losses can be measured by solving its readers: all of them have a constant weight. */
-export const isSolvable = (group: Group): boolean =>
-  group.consumers.length > 0 && group.consumers.every((c) => c.weight !== undefined);
+/** Nodes that see a cut of the group: they sum over its channels, or take a statistic over them. */
+const seenBy = (group: Group): string[] => [...group.consumers, ...(group.renormalised ?? [])].map((e) => e.node);
+
+/** Whether a cut of the group can be tried: some node sums over its channels or takes a statistic over them. */
+export const isMeasurable = (group: Group): boolean => seenBy(group).length > 0;
 
 /** The order that loses the least reconstruction error, over all linear readers of the group; undefined without any. */
 export function reconstructionOrder(
@@ -102,7 +105,10 @@ export function reconstructionOrder(
   return errors.length > 0 ? eliminate(errors, group.width) : undefined;
 }
 
-/** The uncut graph with one group's readers blind to the channels outside `kept`, and solved again on the rest. */
+/**
+ * The uncut graph with one group's readers blind to the channels outside `kept`. Linear readers are solved again on the
+ * rest; a product of two activations, a quantised weight and a statistic over channels are masked in place.
+ */
 export function withoutChannels(
   g: Graph,
   groups: ChannelGroups,
@@ -136,10 +142,12 @@ export function withoutChannels(
     solved.add(reader.node.name);
   }
   for (const c of group.consumers) {
-    if (!solved.has(c.node) && c.weight && c.weightAxis !== undefined)
-      out = blind(out, groups, group, c.weight, c.weightAxis, alive);
+    if (solved.has(c.node) || !c.weight || c.weightAxis === undefined) continue;
+    if (g.initializers.get(c.weight)?.elemType !== "float32") continue;
+    out = blind(out, groups, group, c.weight, c.weightAxis, alive);
+    solved.add(c.node);
   }
-  return out;
+  return maskGraph(out, groups, new Map([[group.id, kept]]), { sums: (node) => !solved.has(node) });
 }
 
 /** Zeroes the coefficients of removed channels along one axis of a parameter. */
@@ -216,8 +224,8 @@ export async function measureLosses(
 ): Promise<Map<string, LossCurve>> {
   const position = new Map(g.nodes.map((n, i) => [n.name, i]));
   const firstReader = (group: Group): number =>
-    Math.min(g.nodes.length, ...group.consumers.map((c) => position.get(c.node)!));
-  const chosen = groups.prunable.filter((group) => candidates.has(group.id) && isSolvable(group));
+    Math.min(g.nodes.length, ...seenBy(group).map((node) => position.get(node)!));
+  const chosen = groups.prunable.filter((group) => candidates.has(group.id) && isMeasurable(group));
   chosen.sort((a, b) => firstReader(a) - firstReader(b));
   const walk = new ForwardWalk(g, batches, o);
   const reference = await walk.finish(g);

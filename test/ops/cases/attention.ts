@@ -63,6 +63,21 @@ export const einsum: Cases = {
       inputs: [uncut([2, 7, 3, 4]), uncut([1, 7, 4, 5])],
       attributes: { equation: attr.string("...ij,...jk->...ki") },
     },
+    {
+      name: "tokens by a weight",
+      inputs: [{ live: [2, 3, 6], channels: 2 }, { parameter: [6, 2, 4] }],
+      attributes: { equation: attr.string("btc,chd->bhtd") },
+    },
+    {
+      name: "channels of two activations, summed",
+      inputs: [{ live: [2, 6, 3] }, { live: [2, 6, 4] }],
+      attributes: { equation: attr.string("bci,bcj->bij") },
+    },
+    {
+      name: "summed over channels and rows",
+      inputs: [{ live: [1, 6, 4, 3] }, { parameter: [5, 6, 4] }],
+      attributes: { equation: attr.string("nchw,och->now") },
+    },
     { name: "diagonal", inputs: [uncut([2, 4, 4])], attributes: { equation: attr.string("bii->bi") } },
   ],
 };
