@@ -113,6 +113,33 @@ const slice = (name: string, starts: number[], ends: number[], axes: number[], s
   build: (g) => g.emit("Slice", ["x", g.ints(starts), g.ints(ends), g.ints(axes), g.ints(steps)]),
 });
 
+/** Resize of the two last axes of [2, 2, height, width]. */
+const resize = (
+  name: string,
+  [height, width]: readonly [number, number],
+  o: {
+    mode?: string;
+    scales?: readonly number[];
+    sizes?: readonly number[];
+    transformation?: string;
+    nearest?: string;
+    attributes?: Record<string, Attribute>;
+  },
+): GradientCase => ({
+  name: `Resize ${name}`,
+  inputs: { x: [2, 2, height, width] },
+  step: 0.5,
+  build: (g) => {
+    const scales = o.scales ? g.initializer("scales", floats([1, 1, ...o.scales])) : "";
+    return g.emit("Resize", ["x", "", scales, o.sizes ? g.ints([2, 2, ...o.sizes]) : ""], {
+      mode: attr.string(o.mode ?? "nearest"),
+      coordinate_transformation_mode: attr.string(o.transformation ?? "half_pixel"),
+      ...(o.nearest ? { nearest_mode: attr.string(o.nearest) } : {}),
+      ...o.attributes,
+    });
+  },
+});
+
 const INT64_MAX = Number.MAX_SAFE_INTEGER;
 
 /** Operator type -> cases. A rule with a gradient but without a case here fails the completeness test. */
@@ -134,6 +161,18 @@ export const gradientCases: Record<string, GradientCase[]> = {
   HardSwish: [unary("HardSwish", [-5, 5], [-3, 3])],
   Softplus: [unary("Softplus", [-3, 3])],
   Tanh: [unary("Tanh", [-2, 2])],
+  Selu: [unary("Selu", [-2, 2], [0]), unary("Selu", [-2, 2], [0], { alpha: attr.float(1.5), gamma: attr.float(0.8) })],
+  Celu: [unary("Celu", [-2, 2], [0]), unary("Celu", [-2, 2], [0], { alpha: attr.float(0.4) })],
+  Mish: [unary("Mish", [-3, 3], [], {}, 18)],
+  Softsign: [unary("Softsign", [-2, 2], [0])],
+  ThresholdedRelu: [
+    unary("ThresholdedRelu", [-2, 2], [1]),
+    unary("ThresholdedRelu", [-2, 2], [0.3], { alpha: attr.float(0.3) }),
+  ],
+  Sin: [unary("Sin", [-3, 3])],
+  Cos: [unary("Cos", [-3, 3])],
+  Tan: [unary("Tan", [-1, 1])],
+  Atan: [unary("Atan", [-2, 2])],
   Erf: [unary("Erf", [-2, 2])],
   Gelu: [unary("Gelu", [-3, 3], [], {}, 20), unary("Gelu", [-3, 3], [], { approximate: attr.string("tanh") }, 20)],
   Exp: [unary("Exp", [-2, 2])],
@@ -145,6 +184,7 @@ export const gradientCases: Record<string, GradientCase[]> = {
   Identity: [unary("Identity", [-2, 2])],
   Dropout: [unary("Dropout", [-2, 2])],
   Cast: [unary("Cast", [-2, 2], [], { to: attr.int(1) })],
+  CastLike: [{ name: "CastLike", inputs: { x: [2, 3] }, build: (g) => g.emit("CastLike", ["x", g.const([1])]) }],
   Clip: [
     {
       name: "Clip to 0..6",
@@ -300,6 +340,22 @@ export const gradientCases: Record<string, GradientCase[]> = {
       sampled: 4,
     },
     convolution("Conv", { name: "over one axis", x: [2, 3, 9], w: [4, 3, 3], pads: [1, 0], strides: [2], bias: true }),
+    convolution("Conv", { name: "over one axis, in groups", x: [2, 4, 9], w: [6, 2, 3], pads: [1, 1], group: 2 }),
+    convolution("Conv", {
+      name: "over three axes",
+      x: [2, 2, 4, 5, 3],
+      w: [3, 2, 3, 2, 2],
+      pads: [1, 0, 1, 1, 1, 0],
+      bias: true,
+    }),
+    convolution("Conv", {
+      name: "over three axes, stride 2, depthwise",
+      x: [1, 3, 5, 4, 6],
+      w: [3, 1, 3, 3, 3],
+      pads: [1, 1, 1, 1, 1, 1],
+      strides: [2, 2, 2],
+      group: 3,
+    }),
   ],
   ConvTranspose: [
     convolution("ConvTranspose", {
@@ -318,7 +374,57 @@ export const gradientCases: Record<string, GradientCase[]> = {
       outputPadding: [1, 1],
     }),
     convolution("ConvTranspose", { name: "in groups", x: [1, 4, 4, 4], w: [4, 3, 3, 3], group: 2, pads: [1, 1, 1, 1] }),
+    convolution("ConvTranspose", {
+      name: "in groups with output padding and bias",
+      x: [2, 4, 3, 4],
+      w: [4, 2, 3, 3],
+      group: 2,
+      strides: [2, 3],
+      pads: [1, 0, 0, 1],
+      outputPadding: [1, 2],
+      bias: true,
+    }),
+    convolution("ConvTranspose", { name: "dilated", x: [1, 2, 4, 4], w: [2, 3, 3, 3], dilations: [2, 2] }),
+    convolution("ConvTranspose", { name: "over one axis", x: [2, 3, 5], w: [3, 2, 4], strides: [2], pads: [1, 1] }),
+    convolution("ConvTranspose", {
+      name: "over three axes",
+      x: [1, 2, 2, 3, 2],
+      w: [2, 2, 2, 3, 2],
+      strides: [2, 1, 2],
+    }),
+    ...["SAME_UPPER", "SAME_LOWER"].map((autoPad) =>
+      convolution("ConvTranspose", { name: autoPad, x: [1, 2, 4, 3], w: [2, 2, 3, 3], strides: [2, 2], autoPad }),
+    ),
+    {
+      ...convolution("ConvTranspose", { name: "to a given shape", x: [1, 2, 4, 3], w: [2, 2, 3, 3] }),
+      build: (g) =>
+        g.emit("ConvTranspose", ["x", "w"], { strides: attr.ints([2, 2]), output_shape: attr.ints([8, 6]) }),
+    },
   ],
+  FusedConv: (
+    [
+      ["", []],
+      ["Relu", []],
+      ["Sigmoid", []],
+      ["Tanh", []],
+      ["LeakyRelu", [0.2]],
+      ["Clip", [-0.2, 0.9]],
+      ["HardSigmoid", [0.2, 0.5]],
+    ] as const
+  ).flatMap(([activation, parameters]) =>
+    [false, true].map((sum) => ({
+      name: `FusedConv ${activation || "without activation"}${sum ? " after an addition" : ""}`,
+      inputs: { x: [1, 2, 3, 3], w: [2, 2, 2, 2], b: [2], ...(sum ? { z: [1, 2, 2, 2] } : {}) },
+      step: 2e-3,
+      build: (g: GraphBuilder) => {
+        g.graph.opsets.set("com.microsoft", 1);
+        const attributes: Record<string, Attribute> = {};
+        if (activation) attributes.activation = attr.string(activation);
+        if (parameters.length) attributes.activation_params = { type: "floats", value: parameters };
+        return g.emit("FusedConv", ["x", "w", "b", ...(sum ? ["z"] : [])], attributes, { domain: "com.microsoft" });
+      },
+    })),
+  ),
   Gemm: [
     [0, 0],
     [0, 1],
@@ -387,6 +493,94 @@ export const gradientCases: Record<string, GradientCase[]> = {
       build: (g) => batchNorm(g),
     },
   ],
+  LayerNormalization: [
+    {
+      name: "LayerNormalization over the last axis",
+      inputs: { x: [2, 3, 6], scale: [6], bias: [6] },
+      build: (g) => g.emit("LayerNormalization", ["x", "scale", "bias"]),
+    },
+    {
+      name: "LayerNormalization over two axes, without a bias",
+      inputs: { x: [3, 2, 4], scale: [2, 4] },
+      build: (g) => g.emit("LayerNormalization", ["x", "scale"], { axis: attr.int(1), epsilon: attr.float(0.01) }),
+    },
+  ],
+  RMSNormalization: [
+    {
+      name: "RMSNormalization",
+      inputs: { x: [2, 3, 6], scale: [6] },
+      opset: 23,
+      build: (g) => g.emit("RMSNormalization", ["x", "scale"], { epsilon: attr.float(0.01) }),
+    },
+  ],
+  InstanceNormalization: [
+    {
+      name: "InstanceNormalization",
+      inputs: { x: [2, 3, 4, 3], scale: [3], bias: [3] },
+      build: (g) => g.emit("InstanceNormalization", ["x", "scale", "bias"], { epsilon: attr.float(0.01) }),
+    },
+  ],
+  GroupNormalization: [
+    {
+      name: "GroupNormalization, parameters per channel",
+      inputs: { x: [2, 6, 3, 2], scale: [6], bias: [6] },
+      opset: 21,
+      // Statistics in float64; the default takes them in float32, whatever the input.
+      build: (g) =>
+        g.emit("GroupNormalization", ["x", "scale", "bias"], { num_groups: attr.int(2), stash_type: attr.int(11) }),
+    },
+    {
+      name: "GroupNormalization, parameters per group",
+      inputs: { x: [2, 6, 3, 2], scale: [3], bias: [3] },
+      opset: 18,
+      build: (g) => g.emit("GroupNormalization", ["x", "scale", "bias"], { num_groups: attr.int(3) }),
+    },
+  ],
+  LpNormalization: [1, 2].map((p) => ({
+    name: `LpNormalization p ${p}`,
+    inputs: { x: [2, 4, 3] },
+    avoid: [0],
+    build: (g) => g.emit("LpNormalization", ["x"], { axis: attr.int(1), p: attr.int(p) }),
+  })),
+  LRN: [3, 5].map((size) => ({
+    name: `LRN over ${size} channels`,
+    inputs: { x: [2, 6, 2, 2] },
+    values: { x: [0.5, 2] as const },
+    build: (g) =>
+      g.emit("LRN", ["x"], {
+        size: attr.int(size),
+        alpha: attr.float(0.5),
+        beta: attr.float(0.6),
+        bias: attr.float(2),
+      }),
+  })),
+  MeanVarianceNormalization: [
+    {
+      name: "MeanVarianceNormalization",
+      inputs: { x: [2, 3, 4, 2] },
+      build: (g) => g.emit("MeanVarianceNormalization", ["x"]),
+    },
+    {
+      name: "MeanVarianceNormalization over one axis",
+      inputs: { x: [2, 5, 3] },
+      build: (g) => g.emit("MeanVarianceNormalization", ["x"], { axes: attr.ints([1]) }),
+    },
+  ],
+  LpPool: [1, 2, 3].map((p) => ({
+    ...pool("LpPool", `p ${p}`, [2, 3, 5, 6], {
+      kernel_shape: attr.ints([2, 3]),
+      strides: attr.ints([2, 1]),
+      pads: attr.ints([0, 1, 1, 1]),
+      p: attr.int(p),
+    }),
+    values: { x: [0.3, 1.5] as const },
+    step: 5e-3,
+  })),
+  GlobalLpPool: [1, 2, 3].map((p) => ({
+    ...pool("GlobalLpPool", `p ${p}`, [2, 3, 4, 3], { p: attr.int(p) }),
+    avoid: [0],
+    step: 5e-3,
+  })),
   GlobalAveragePool: [pool("GlobalAveragePool", "", [2, 3, 4, 5], {})],
   GlobalMaxPool: [{ ...pool("GlobalMaxPool", "", [2, 3, 4, 5], {}), values: { x: "spread" }, step: 0.02 }],
   AveragePool: [
@@ -402,6 +596,16 @@ export const gradientCases: Record<string, GradientCase[]> = {
       count_include_pad: attr.int(1),
     }),
     pool("AveragePool", "overlapping", [1, 2, 7, 7], { kernel_shape: attr.ints([3, 3]) }),
+    pool("AveragePool", "over one axis", [2, 3, 7], {
+      kernel_shape: attr.ints([3]),
+      strides: attr.ints([2]),
+      pads: attr.ints([1, 1]),
+    }),
+    pool("AveragePool", "over three axes", [1, 2, 4, 3, 4], {
+      kernel_shape: attr.ints([2, 3, 2]),
+      strides: attr.ints([2, 1, 1]),
+      pads: attr.ints([0, 1, 0, 0, 1, 0]),
+    }),
     pool("AveragePool", "with ceil_mode", [1, 2, 6, 6], {
       kernel_shape: attr.ints([3, 3]),
       strides: attr.ints([2, 2]),
@@ -416,6 +620,8 @@ export const gradientCases: Record<string, GradientCase[]> = {
       pads: attr.ints([1, 1, 1, 1]),
     }),
     pool("MaxPool", "stride 1", [1, 2, 5, 5], { kernel_shape: attr.ints([3, 3]) }),
+    pool("MaxPool", "over one axis", [2, 3, 8], { kernel_shape: attr.ints([3]), strides: attr.ints([2]) }),
+    pool("MaxPool", "over three axes", [1, 2, 4, 4, 3], { kernel_shape: attr.ints([2, 2, 2]) }),
     pool("MaxPool", "with ceil_mode", [1, 2, 6, 6], {
       kernel_shape: attr.ints([3, 3]),
       strides: attr.ints([2, 2]),
@@ -443,6 +649,71 @@ export const gradientCases: Record<string, GradientCase[]> = {
   ReduceMean: [
     ...reduce("ReduceMean", true),
     ...reduce("ReduceMean", false).map((c) => ({ ...c, name: `${c.name}, opset 18`, opset: 18 })),
+  ],
+  ...Object.fromEntries(
+    (
+      [
+        ["ReduceMax", "spread"],
+        ["ReduceMin", "spread"],
+        ["ReduceProd", [0.5, 1.5]],
+        ["ReduceL1", [-1, 1]],
+        ["ReduceL2", [-1, 1]],
+        ["ReduceSumSquare", [-1, 1]],
+        ["ReduceLogSum", [0.5, 2]],
+        ["ReduceLogSumExp", [-1, 1]],
+      ] as const
+    ).map(([opType, x]) => [
+      opType,
+      [
+        ...reduce(opType, true),
+        ...reduce(opType, false).map((c) => ({ ...c, name: `${c.name}, opset 18`, opset: 18 })),
+      ].map((c) => ({ ...c, values: { x }, avoid: [0], step: 5e-3 })),
+    ]),
+  ),
+  TopK: [0, 1].map((largest) => ({
+    name: `TopK, ${largest ? "largest" : "smallest"}`,
+    inputs: { x: [3, 5, 2] },
+    values: { x: "spread" as const },
+    build: (g) =>
+      g.emitMany("TopK", ["x", g.ints([2])], { axis: attr.int(1), largest: attr.int(largest) }, { outputs: 2 })[0],
+  })),
+  CumSum: [0, 1].flatMap((exclusive) =>
+    [0, 1].map((reverse) => ({
+      name: `CumSum exclusive ${exclusive} reverse ${reverse}`,
+      inputs: { x: [2, 5, 2] },
+      build: (g: GraphBuilder) =>
+        g.emit("CumSum", ["x", g.ints(1)], { exclusive: attr.int(exclusive), reverse: attr.int(reverse) }),
+    })),
+  ),
+  Trilu: [
+    { name: "Trilu, upper", inputs: { x: [2, 4, 5] }, build: (g) => g.emit("Trilu", ["x"]) },
+    {
+      name: "Trilu, lower, second diagonal",
+      inputs: { x: [4, 5] },
+      build: (g) => g.emit("Trilu", ["x", g.ints(1)], { upper: attr.int(0) }),
+    },
+  ],
+  Einsum: (
+    [
+      ["bij,bjk->bik", [2, 3, 4], [2, 4, 5]],
+      ["bhid,bhjd->bhij", [2, 2, 3, 4], [2, 2, 5, 4]],
+      ["...ij,jk", [2, 3, 4], [4, 5]],
+      ["ij,ij->", [3, 4], [3, 4]],
+      ["ijk,jl->il", [3, 4, 2], [4, 5]],
+    ] as const
+  ).map(([equation, a, b]) => ({
+    name: `Einsum ${equation}`,
+    inputs: { a, b },
+    build: (g) => g.emit("Einsum", ["a", "b"], { equation: attr.string(equation) }),
+  })),
+  Tile: [{ name: "Tile", inputs: { x: [2, 3, 2] }, build: (g) => g.emit("Tile", ["x", g.ints([1, 3, 2])]) }],
+  GatherElements: [
+    {
+      name: "GatherElements with repeats",
+      inputs: { x: [3, 4] },
+      build: (g) =>
+        g.emit("GatherElements", ["x", g.initializer("i", ints([0, 3, 3, 2, 1, -1], [2, 3]))], { axis: attr.int(1) }),
+    },
   ],
   Reshape: [{ name: "Reshape", inputs: { x: [2, 3, 4] }, build: (g) => g.reshape("x", [0, -1]) }],
   Flatten: [
@@ -480,6 +751,12 @@ export const gradientCases: Record<string, GradientCase[]> = {
       inputs: { x: [2, 5, 4] },
       build: (g) => g.emit("Pad", ["x", g.ints([0, -1, 2, 0, -1, -1])]),
     },
+    ...["edge", "reflect", "wrap"].map((mode) => ({
+      name: `Pad ${mode}`,
+      inputs: { x: [2, 4, 5] },
+      opset: 19,
+      build: (g: GraphBuilder) => g.emit("Pad", ["x", g.ints([0, 2, 1, 0, 3, 2])], { mode: attr.string(mode) }),
+    })),
   ],
   Expand: [{ name: "Expand", inputs: { x: [3, 1] }, build: (g) => g.emit("Expand", ["x", g.ints([2, 3, 4])]) }],
   Gather: [
@@ -504,6 +781,14 @@ export const gradientCases: Record<string, GradientCase[]> = {
       inputs: { x: [5, 3] },
       build: (g) => g.emit("Gather", ["x", g.initializer("i", ints([2], []))], { axis: attr.int(0) }),
     },
+    {
+      name: "Gather at places computed while the net runs",
+      inputs: { x: [2, 4, 3] },
+      build: (g) => {
+        const places = g.emit("Abs", [g.initializer("i", ints([-1, 3, -1]))]);
+        return g.emit("Gather", ["x", places], { axis: attr.int(1) });
+      },
+    },
   ],
   DepthToSpace: ["DCR", "CRD"].map((mode) => ({
     name: `DepthToSpace ${mode}`,
@@ -518,14 +803,20 @@ export const gradientCases: Record<string, GradientCase[]> = {
     },
   ],
   Resize: [
-    {
-      name: "Resize, nearest, by 2 and 3",
-      inputs: { x: [2, 3, 4, 5] },
-      build: (g) =>
-        g.emit("Resize", ["x", "", g.initializer("scales", floats([1, 1, 2, 3]))], {
-          coordinate_transformation_mode: attr.string("asymmetric"),
-          nearest_mode: attr.string("floor"),
-        }),
-    },
+    resize("nearest by 2 and 3", [4, 5], { scales: [2, 3], transformation: "asymmetric", nearest: "floor" }),
+    ...["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"].flatMap((transformation) => [
+      resize(`linear up, ${transformation}`, [3, 4], { mode: "linear", scales: [2, 2.5], transformation }),
+      resize(`linear down, ${transformation}`, [7, 6], { mode: "linear", sizes: [3, 4], transformation }),
+      resize(`nearest by odd factors, ${transformation}`, [5, 4], { scales: [1.6, 0.75], transformation }),
+    ]),
+    ...["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"].map((nearest) =>
+      resize(`nearest, ${nearest}`, [4, 4], { scales: [1.5, 2], transformation: "asymmetric", nearest }),
+    ),
+    resize("cubic", [5, 6], { mode: "cubic", scales: [1.7, 2] }),
+    resize("cubic, what lies outside left out", [5, 6], {
+      mode: "cubic",
+      scales: [1.7, 2],
+      attributes: { cubic_coeff_a: attr.float(-0.5), exclude_outside: attr.int(1) },
+    }),
   ],
 };

@@ -93,22 +93,22 @@ export function matmulTransposed(
   return g.matmul(transposeA ? g.transpose(a, perm) : a, transposeB ? g.transpose(b, perm) : b);
 }
 
-/** Geometry of a two-dimensional window operator, every number explicit. */
+/** Geometry of a window operator over any number of spatial axes, every number explicit. */
 export interface Window {
-  /** Kernel height and width. */
-  kernel: readonly [number, number];
-  strides: readonly [number, number];
-  dilations: readonly [number, number];
-  /** Top, left, bottom, right. */
-  pads: readonly [number, number, number, number];
+  /** Length of the kernel along each spatial axis. */
+  kernel: readonly number[];
+  strides: readonly number[];
+  dilations: readonly number[];
+  /** All begins, then all ends. */
+  pads: readonly number[];
 }
 
 /**
- * Unrolls the windows of `x` [N, C, H, W] into [N, C * kh * kw, OH, OW] by a depthwise Conv with one-hot kernels:
- * channel c * kh * kw + t holds tap t of channel c. Faster in ONNX Runtime than slices and a Concat.
+ * Unrolls the windows of `x` [N, C, …] into [N, C * taps, …output axes] by a depthwise Conv with one-hot kernels: channel
+ * c * taps + t holds tap t of channel c. Faster in ONNX Runtime than slices and a Concat.
  */
 export function im2col(g: GraphBuilder, x: Ref, channels: number, w: Window): Ref {
-  const taps = w.kernel[0] * w.kernel[1];
+  const taps = sizeOf(w.kernel);
   const oneHot = new Float32Array(channels * taps * taps);
   for (let c = 0; c < channels; c++) for (let t = 0; t < taps; t++) oneHot[(c * taps + t) * taps + t] = 1;
   const kernel = g.initializer("one_hot", floats(oneHot, [channels * taps, 1, ...w.kernel]));
@@ -116,12 +116,12 @@ export function im2col(g: GraphBuilder, x: Ref, channels: number, w: Window): Re
 }
 
 /**
- * Kernel of the Conv that carries output gradients back: weight [M, C/groups, kh, kw] of a Conv, read with in- and output channels
- * swapped inside each group and both kernel axes reversed -> [C, M/groups, kh, kw].
+ * Kernel of the Conv that carries output gradients back: weight [M, C/groups, …kernel] of a Conv, read with in- and output
+ * channels swapped inside each group and all kernel axes reversed -> [C, M/groups, …kernel].
  */
 export function flipKernel(g: GraphBuilder, weight: Ref, dims: readonly number[], groups: number): Ref {
-  const [m, perGroup, kh, kw] = dims;
-  const taps = kh * kw;
+  const [m, perGroup, ...kernel] = dims;
+  const taps = sizeOf(kernel);
   let w = weight;
   if (groups !== m || perGroup !== 1) {
     w = g.reshape(w, [groups, m / groups, perGroup, taps]);
@@ -130,12 +130,12 @@ export function flipKernel(g: GraphBuilder, weight: Ref, dims: readonly number[]
   w = g.reshape(w, [groups * perGroup, m / groups, taps]);
   if (taps > 1)
     w = g.emit("Gather", [w, g.initializer("reversed", ints(range(taps).reverse()))], { axis: attr.int(2) });
-  return g.reshape(w, [groups * perGroup, m / groups, kh, kw]);
+  return g.reshape(w, [groups * perGroup, m / groups, ...kernel]);
 }
 
-/** Cuts or zero-fills the ends of the two last axes of a rank-4 value. */
-export function fitEnds(g: GraphBuilder, x: Ref, from: readonly [number, number], to: readonly [number, number]): Ref {
-  const cut = [0, 1].filter((i) => to[i] < from[i]);
+/** Cuts or zero-fills the ends of all axes after the first two: lengths `from` become `to`. */
+export function fitEnds(g: GraphBuilder, x: Ref, from: readonly number[], to: readonly number[]): Ref {
+  const cut = range(to.length).filter((i) => to[i] < from[i]);
   const out = cut.length
     ? slice(
         g,
@@ -145,7 +145,31 @@ export function fitEnds(g: GraphBuilder, x: Ref, from: readonly [number, number]
         cut.map((i) => i + 2),
       )
     : x;
-  return padZeros(g, out, [0, 0, 0, 0, 0, 0, Math.max(0, to[0] - from[0]), Math.max(0, to[1] - from[1])]);
+  const begins = new Array<number>(to.length + 2).fill(0);
+  return padZeros(g, out, [...begins, 0, 0, ...to.map((length, i) => Math.max(0, length - from[i]))]);
+}
+
+/**
+ * A linear map along one axis: `matrix` [to, from], row-major, as constant; `x` of shape `dims` has `from` elements on `axis`
+ * and the result `to`.
+ */
+export function mapAxis(
+  g: GraphBuilder,
+  x: Ref,
+  dims: readonly number[],
+  axis: number,
+  matrix: Float32Array,
+  to: number,
+): Ref {
+  const from = dims[axis];
+  const outer = sizeOf(dims.slice(0, axis));
+  const inner = sizeOf(dims.slice(axis + 1));
+  const m = g.initializer("axis_map", floats(matrix, [to, from]));
+  return g.reshape(g.matmul(m, g.reshape(x, [outer, from, inner])), [
+    ...dims.slice(0, axis),
+    to,
+    ...dims.slice(axis + 1),
+  ]);
 }
 
 /** A zero-filled constant. */

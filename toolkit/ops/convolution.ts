@@ -2,7 +2,8 @@
 import { ModelError } from "../graph/errors.js";
 import { at, attr, attrInt, attrInts, attrString, type Dim, type OpNode, withAttributes } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
-import { convGradient, convTransposeGradient } from "./convolutionGradient.js";
+import { convGradient } from "./convolutionGradient.js";
+import { convTransposeGradient, fusedConvGradient } from "./convTransposeGradient.js";
 import { inputDims, inputType, mapDim, staticDims } from "./dims.js";
 import { convLinear } from "./linearForm.js";
 import { freezeAxes } from "./links.js";
@@ -168,6 +169,11 @@ export const ConvTranspose: OpRule = {
 
 /** com.microsoft.FusedConv: Conv, then an optional addition of input 3, then an activation. */
 const FusedConv: OpRule = {
+  gradient: fusedConvGradient,
+  parameters: [
+    { input: 1, decay: true },
+    { input: 2, decay: false },
+  ],
   shape: convShape,
   resize: resizeGroups,
   macs: Conv.macs,

@@ -18,7 +18,7 @@ interface Unary {
 }
 
 /** Rule of an operator with one differentiable input, from dx = f(x, y, dy). */
-const unary =
+export const unary =
   (f: (u: Unary) => Ref): GradientRule =>
   (n, [dy], c) => [dy ? f({ g: c.g, n, x: n.inputs[0], y: n.outputs[0], dy, c }) : null];
 

@@ -5,7 +5,7 @@ import { ints, type Tensor, toNumberArray, toNumbers } from "../graph/tensor.js"
 import { axisOf, inputType, intsOf, mapDim, unknownDimension } from "./dims.js";
 import { broadcastTo, type Movement, move, perAxis } from "./layout.js";
 import { frozenAtRunTime } from "./links.js";
-import { expandGradient, padGradient } from "./movementGradient.js";
+import { expandGradient, padGradient, tileGradient } from "./movementGradient.js";
 import { rewriteInts } from "./rewrite.js";
 import type { OpRule } from "./rule.js";
 
@@ -193,6 +193,7 @@ function tiling(n: OpNode, dims: readonly number[], repeats: readonly number[]):
 }
 
 const Tile: OpRule = {
+  gradient: tileGradient,
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     const repeats = c.constant(1);

@@ -1,10 +1,10 @@
 /** Gradients of operators that only move values: the movement run backwards. */
 
-import type { Ref } from "../graph/builder.js";
+import type { GraphBuilder, Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
-import { at, attr, attrInt, attrInts, type OpNode } from "../graph/graph.js";
+import { at, attr, attrInt, attrInts, attrString, type OpNode } from "../graph/graph.js";
 import { ints, sizeOf, toNumberArray } from "../graph/tensor.js";
-import { inversePermutation, padZeros, positiveAxis, range, scale, slice, unbroadcast, zeros } from "./algebra.js";
+import { inversePermutation, mapAxis, padZeros, positiveAxis, range, slice, unbroadcast, zeros } from "./algebra.js";
 import type { GradientRule } from "./elementwiseGradient.js";
 import type { GradientContext } from "./rule.js";
 
@@ -40,7 +40,7 @@ export const splitGradient: GradientRule = (n, dy, c) => {
 };
 
 /** The whole of a constant integer input, or an error that names it. */
-function constantInts(n: OpNode, i: number, c: GradientContext): number[] | undefined {
+export function constantInts(n: OpNode, i: number, c: GradientContext): number[] | undefined {
   const name = n.inputs[i];
   if (!name) return undefined;
   const t = c.constant(name);
@@ -102,26 +102,50 @@ export const sliceGradient: GradientRule = (n, [dy], c) => {
   return [grad];
 };
 
-/** Constant padding: the gradient of the inside; negative pads give zeros back. */
+/** Source position of every padded position along one axis; -1 for a constant. */
+function paddedFrom(length: number, begin: number, end: number, mode: string): number[] {
+  const period = mode === "reflect" ? Math.max(1, 2 * length - 2) : length;
+  return range(length + begin + end).map((i) => {
+    const p = i - begin;
+    if (mode === "constant") return p >= 0 && p < length ? p : -1;
+    if (mode === "edge") return Math.min(Math.max(p, 0), length - 1);
+    const around = ((p % period) + period) % period;
+    return around < length ? around : period - around;
+  });
+}
+
+/** Pad: the gradient of the inside; copies of elements (edge, reflect, wrap) are added to theirs. */
 export const padGradient: GradientRule = (n, [dy], c) => {
   if (!dy) return [null];
-  const mode = n.attributes.mode;
-  if (mode?.type === "string" && mode.value !== "constant") {
-    throw new ModelError(
-      "gradient-missing",
-      `${at(n)}: the gradient is known for mode "constant" only, got "${mode.value}"`,
-      { where: at(n) },
-    );
-  }
-  const rank = c.dims(n.inputs[0]).length;
+  const { g } = c;
+  const dims = c.dims(n.inputs[0]);
+  const rank = dims.length;
   const given = constantInts(n, 1, c) ?? attrInts(n, "pads") ?? [];
   const axes = constantInts(n, 3, c)?.map((a) => positiveAxis(a, rank)) ?? range(rank);
-  const pads = new Array<number>(2 * rank).fill(0);
+  const mode = attrString(n, "mode", "constant");
+  if (mode === "constant") {
+    const pads = new Array<number>(2 * rank).fill(0);
+    axes.forEach((axis, i) => {
+      pads[axis] = -given[i];
+      pads[rank + axis] = -given[axes.length + i];
+    });
+    return [padZeros(g, dy, pads)];
+  }
+  let grad: Ref = dy;
+  const current = [...c.dims(n.outputs[0])];
   axes.forEach((axis, i) => {
-    pads[axis] = -given[i];
-    pads[rank + axis] = -given[axes.length + i];
+    const [begin, end] = [given[i], given[axes.length + i]];
+    if (begin === 0 && end === 0) return;
+    const length = dims[axis];
+    const sources = paddedFrom(length, begin, end, mode);
+    const back = new Float32Array(length * sources.length);
+    sources.forEach((from, to) => {
+      back[from * sources.length + to] = 1;
+    });
+    grad = mapAxis(g, grad, current, axis, back, length);
+    current[axis] = length;
   });
-  return [padZeros(c.g, dy, pads)];
+  return [grad];
 };
 
 /** Expand: summed over what was repeated. */
@@ -129,15 +153,39 @@ export const expandGradient: GradientRule = (n, [dy], c) => [
   dy && unbroadcast(c.g, dy, c.dims(n.outputs[0]), c.dims(n.inputs[0])),
 ];
 
-/** Gather with constant indices. */
+/** Tile: the copies are summed. */
+export const tileGradient: GradientRule = (n, [dy], c) => {
+  if (!dy) return [null, null];
+  const from = c.dims(n.inputs[0]);
+  const to = c.dims(n.outputs[0]);
+  const wide = from.flatMap((d, i) => [to[i] / d, d]);
+  const copies = range(from.length).map((i) => 2 * i);
+  return [c.g.reduceSum(c.g.reshape(dy, wide), copies, false), null];
+};
+
+/** Adds the elements of `grad` to zeros of shape `dims`, at `positions` (of grad's shape) along `axis`. */
+const scatterAdd = (g: GraphBuilder, dims: readonly number[], axis: number, positions: Ref, grad: Ref): Ref =>
+  g.emit("ScatterElements", [zeros(g, dims), positions, grad], {
+    axis: attr.int(axis),
+    reduction: attr.string("add"),
+  });
+
+/** Gather, with indices that are constant or computed. */
 export const gatherGradient: GradientRule = (n, [dy], c) => {
   if (!dy) return [null, null];
   const { g } = c;
   const dims = c.dims(n.inputs[0]);
   const axis = positiveAxis(attrInt(n, "axis", 0), dims.length);
-  const indices = constantInts(n, 1, c)!.map((i) => positiveAxis(i, dims[axis]));
-  const flat = dims.with(axis, indices.length);
+  const fixed = c.constant(n.inputs[1]);
+  const count = sizeOf(c.dims(n.inputs[1]));
+  const flat = dims.with(axis, count);
   const grad = g.reshape(dy, flat);
+  const shape = dims.map((_, i) => (i === axis ? count : 1));
+  if (!fixed) {
+    const positions = g.emit("Expand", [g.reshape(n.inputs[1], shape), g.ints(flat)]);
+    return [scatterAdd(g, dims, axis, positions, grad), null];
+  }
+  const indices = toNumberArray(fixed).map((i) => positiveAxis(i, dims[axis]));
   if (new Set(indices).size === indices.length) {
     // Each position is read at most once: gather back, unread positions from a row of zeros.
     const inverse = new Array<number>(dims[axis]).fill(indices.length);
@@ -147,15 +195,26 @@ export const gatherGradient: GradientRule = (n, [dy], c) => {
     const source = indices.length === dims[axis] ? grad : g.concat([grad, zeros(g, dims.with(axis, 1))], axis);
     return [g.emit("Gather", [source, g.initializer("inverse", ints(inverse))], { axis: attr.int(axis) }), null];
   }
-  const shape = dims.map((_, i) => (i === axis ? indices.length : 1));
   const positions = g.emit("Expand", [g.initializer("indices", ints(indices, shape)), g.ints(flat)]);
-  return [
-    g.emit("ScatterElements", [zeros(g, dims), positions, grad], {
-      axis: attr.int(axis),
-      reduction: attr.string("add"),
-    }),
-    null,
-  ];
+  return [scatterAdd(g, dims, axis, positions, grad), null];
+};
+
+/** GatherElements: back to where each element came from. */
+export const gatherElementsGradient: GradientRule = (n, [dy], c) => {
+  if (!dy) return [null, null];
+  const dims = c.dims(n.inputs[0]);
+  const axis = positiveAxis(attrInt(n, "axis", 0), dims.length);
+  return [scatterAdd(c.g, dims, axis, n.inputs[1], dy), null];
+};
+
+/** TopK: back to the places that its second output names. */
+export const topKGradient: GradientRule = (n, [dy], c) => {
+  if (!dy) return [null, null];
+  const dims = c.dims(n.inputs[0]);
+  const axis = positiveAxis(attrInt(n, "axis", -1), dims.length);
+  if (n.outputs[1]) return [scatterAdd(c.g, dims, axis, n.outputs[1], dy), null];
+  const [, indices] = c.g.emitMany("TopK", n.inputs, n.attributes, { outputs: 2 });
+  return [scatterAdd(c.g, dims, axis, indices, dy), null];
 };
 
 /** DepthToSpace and SpaceToDepth are reshapes around a transpose; the gradient is the opposite operator. */
@@ -176,41 +235,3 @@ export const spaceToDepthGradient: GradientRule = (n, [dy], c) => {
     c.g.emit("DepthToSpace", [dy], { blocksize: attr.int(attrInt(n, "blocksize", 1)), mode: attr.string("DCR") }),
   ];
 };
-
-/** Nearest-neighbour Resize by whole factors: every pixel's copies are summed. */
-export const resizeGradient: GradientRule = (n, [dy], c) => {
-  if (!dy) return [null];
-  const from = c.dims(n.inputs[0]);
-  const to = c.dims(n.outputs[0]);
-  const mode = n.attributes.mode;
-  const nearest = !mode || (mode.type === "string" && mode.value === "nearest");
-  if (!nearest || !from.every((d, i) => to[i] % d === 0)) {
-    throw new ModelError(
-      "gradient-missing",
-      `${at(n)}: the gradient is known for nearest-neighbour enlargement by whole factors only, got [${from}] to [${to}]`,
-      {
-        where: at(n),
-      },
-    );
-  }
-  const wide = from.flatMap((d, i) => [d, to[i] / d]);
-  const copies = from.map((_, i) => 2 * i + 1);
-  return [c.g.reduceSum(c.g.reshape(dy, wide), copies, false)];
-};
-
-/** ReduceSum and ReduceMean. */
-const reduction =
-  (mean: boolean): GradientRule =>
-  (n, [dy], c) => {
-    if (!dy) return [null];
-    const dims = c.dims(n.inputs[0]);
-    const given = constantInts(n, 1, c) ?? attrInts(n, "axes");
-    if (!given?.length && attrInt(n, "noop_with_empty_axes", 0) === 1) return [dy];
-    const axes = new Set((given?.length ? given : range(dims.length)).map((a) => positiveAxis(a, dims.length)));
-    const kept = dims.map((d, i) => (axes.has(i) ? 1 : d));
-    const share = mean ? 1 / sizeOf(dims.filter((_, i) => axes.has(i))) : 1;
-    return [c.g.emit("Expand", [c.g.reshape(scale(c.g, dy, share), kept), c.g.ints(dims)])];
-  };
-
-export const reduceSumGradient = reduction(false);
-export const reduceMeanGradient = reduction(true);

@@ -129,10 +129,6 @@ function scaledAndShifted(c: KeptContext, x: Ref, scale: Ref, shift: Ref | undef
   return shift ? c.g.add(scaled, shift) : scaled;
 }
 
-/**
- * One group normalises over its channels like LayerNormalization. Several groups are cut as wholes: what is left keeps
- * its statistics exactly, and there are fewer groups. Opset 18 has one scale and bias per group, 21 one per channel.
- */
 /** LayerNormalization without the mean (opset 23): x / sqrt(mean(x²) + epsilon) · scale. */
 const RMSNormalization: OpRule = {
   gradient: rmsNormalizationGradient,
@@ -140,6 +136,10 @@ const RMSNormalization: OpRule = {
   shape: (n, c) => [inputType(n, c, 0)],
 };
 
+/**
+ * One group normalises over its channels like LayerNormalization. Several groups are cut as wholes: what is left keeps
+ * its statistics exactly, and there are fewer groups. Opset 18 has one scale and bias per group, 21 one per channel.
+ */
 const GroupNormalization: OpRule = {
   gradient: groupNormalizationGradient,
   parameters: scaleAndShift,

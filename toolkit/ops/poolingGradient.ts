@@ -1,52 +1,32 @@
 /** Gradients of pooling. */
-import { ModelError } from "../graph/errors.js";
-import { at, attr, attrInt, attrInts, type OpNode } from "../graph/graph.js";
+import type { GraphBuilder, Ref } from "../graph/builder.js";
+import { attr, attrInt, attrInts, type OpNode } from "../graph/graph.js";
 import { floats, sizeOf } from "../graph/tensor.js";
 import { expand, scale, zeros } from "./algebra.js";
 import { type Convolution, convInputGradient, onesKernel } from "./convolutionGradient.js";
 import type { GradientRule } from "./elementwiseGradient.js";
 import { explicitPads, windowOf as geometryOf } from "./window.js";
 
-type Dims4 = readonly [number, number, number, number];
-
 /** The pool as a depthwise convolution; with `ceil_mode` the last pads grow until the last window fits. */
 function windowOf(n: OpNode, x: readonly number[], y: readonly number[]): Convolution {
-  const kernel = attrInts(n, "kernel_shape");
-  if (x.length !== 4 || kernel?.length !== 2) {
-    throw new ModelError(
-      "gradient-missing",
-      `${at(n)}: the gradient is known for two spatial axes, got ${x.length - 2}`,
-      { where: at(n) },
-    );
-  }
-  const geometry = geometryOf(n, kernel);
-  const { strides, dilations } = geometry;
+  const geometry = geometryOf(n, attrInts(n, "kernel_shape") ?? []);
+  const { kernel, strides, dilations } = geometry;
   const pads = explicitPads(x.slice(2), geometry);
-  for (const i of [0, 1]) {
-    const reach = (y[i + 2] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1;
-    pads[i + 2] = Math.max(pads[i + 2], reach - x[i + 2] - pads[i]);
-  }
-  const channels = x[1];
-  return {
-    x: x as Dims4,
-    w: [channels, 1, kernel[0], kernel[1]],
-    y: y as Dims4,
-    groups: channels,
-    kernel: [kernel[0], kernel[1]],
-    strides: [strides[0], strides[1]],
-    dilations: [dilations[0], dilations[1]],
-    pads: [pads[0], pads[1], pads[2], pads[3]],
-  };
+  kernel.forEach((k, i) => {
+    const reach = (y[i + 2] - 1) * strides[i] + dilations[i] * (k - 1) + 1;
+    pads[i + kernel.length] = Math.max(pads[i + kernel.length], reach - x[i + 2] - pads[i]);
+  });
+  return { x, w: [x[1], 1, ...kernel], y, groups: x[1], kernel, strides, dilations, pads };
 }
 
 /** How many elements each window averages along one axis. */
-function windowLengths(v: Convolution, axis: 0 | 1, givenPads: readonly number[], countPadding: boolean): number[] {
+function windowLengths(v: Convolution, axis: number, givenPads: readonly number[], countPadding: boolean): number[] {
   return Array.from({ length: v.y[axis + 2] }, (_, o) => {
     let count = 0;
     for (let t = 0; t < v.kernel[axis]; t++) {
       const at = o * v.strides[axis] - v.pads[axis] + t * v.dilations[axis];
       const low = countPadding ? -givenPads[axis] : 0;
-      const high = v.x[axis + 2] + (countPadding ? givenPads[axis + 2] : 0);
+      const high = v.x[axis + 2] + (countPadding ? givenPads[axis + v.kernel.length] : 0);
       if (at >= low && at < high) count++;
     }
     return count;
@@ -60,22 +40,51 @@ export const averagePoolGradient: GradientRule = (n, [dy], c) => {
   const v = windowOf(n, x, c.dims(n.outputs[0]));
   const given = explicitPads(x.slice(2), geometryOf(n, v.kernel));
   const countPadding = attrInt(n, "count_include_pad", 0) === 1;
-  const rows = windowLengths(v, 0, given, countPadding);
-  const columns = windowLengths(v, 1, given, countPadding);
-  const uniform = rows.every((r) => r === rows[0]) && columns.every((r) => r === columns[0]);
-  const share = uniform
-    ? scale(g, dy, 1 / (rows[0] * columns[0]))
+  const lengths = v.kernel.map((_, axis) => windowLengths(v, axis, given, countPadding));
+  const counts = lengths.reduce((all, axis) => all.flatMap((a) => axis.map((b) => a * b)), [1]);
+  const share = counts.every((count) => count === counts[0])
+    ? scale(g, dy, 1 / counts[0])
     : g.mul(
         dy,
         g.initializer(
           "share",
           floats(
-            rows.flatMap((r) => columns.map((k) => 1 / (r * k))),
-            [1, 1, rows.length, columns.length],
+            counts.map((count) => 1 / count),
+            [1, 1, ...v.y.slice(2)],
           ),
         ),
       );
   return [convInputGradient(g, share, onesKernel(g, v.x[1], v.kernel), v)];
+};
+
+/** |x|^(p - 1) with the sign of x: what the p-norm's gradient is proportional to. */
+function powerWithSign(g: GraphBuilder, x: Ref, p: number): Ref {
+  const sign = g.emit("Sign", [x]);
+  if (p === 1) return sign;
+  return p === 2 ? x : g.mul(sign, g.emit("Pow", [g.emit("Abs", [x]), g.const(p - 1)]));
+}
+
+/** dy / y^(p - 1), and 0 where y is 0. */
+function byPower(g: GraphBuilder, dy: Ref, y: Ref, p: number): Ref {
+  if (p === 1) return dy;
+  const safe = g.emit("Max", [y, g.const(1e-30)]);
+  return g.div(dy, p === 2 ? safe : g.emit("Pow", [safe, g.const(p - 1)]));
+}
+
+/** LpPool: the p-norm of each window. */
+export const lpPoolGradient: GradientRule = (n, [dy], c) => {
+  if (!dy) return [null];
+  const { g } = c;
+  const [x, y, p] = [n.inputs[0], n.outputs[0], attrInt(n, "p", 2)];
+  const v = windowOf(n, c.dims(x), c.dims(y));
+  const spread = convInputGradient(g, byPower(g, dy, y, p), onesKernel(g, v.x[1], v.kernel), v);
+  return [g.mul(spread, powerWithSign(g, x, p))];
+};
+
+export const globalLpPoolGradient: GradientRule = (n, [dy], c) => {
+  if (!dy) return [null];
+  const p = attrInt(n, "p", 2);
+  return [c.g.mul(byPower(c.g, dy, n.outputs[0], p), powerWithSign(c.g, n.inputs[0], p))];
 };
 
 export const globalAveragePoolGradient: GradientRule = (n, [dy], c) => {

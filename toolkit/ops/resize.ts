@@ -3,8 +3,8 @@ import { attrInts, attrString, type Dim, type OpNode } from "../graph/graph.js";
 import { floats, ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
 import { axisOf, inputType, mapDim, unknownDimension } from "./dims.js";
 import { freezeAxes } from "./links.js";
-import { resizeGradient } from "./movementGradient.js";
 import { movesIntegers } from "./precision.js";
+import { resizeGradient } from "./resizeGradient.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 
 const listOf = (t: Tensor | undefined): number[] | undefined => (t && t.data.length > 0 ? toNumberArray(t) : undefined);
@@ -94,7 +94,7 @@ const Resize: OpRule = {
   macs: (_n, _x, [y]) => sizeOf(y),
 };
 
-export const rules = { Resize, Upsample: { ...Resize, gradient: undefined } } satisfies Record<
-  string,
-  OpRule | OpRule[]
->;
+export const rules = {
+  Resize,
+  Upsample: { ...Resize, gradient: undefined },
+} satisfies Record<string, OpRule | OpRule[]>;
