@@ -22,10 +22,10 @@ export const DEFAULT_METHOD: RangeMethod = { kind: "mse" };
 const CHUNK = 32;
 
 /**
- * Cuts a batch into calls: by the graph's own batch size where that is fixed, else by at most 32 images. Throws ModelError
+ * Cuts a batch into calls: by the graph's own batch size where that is fixed, else by at most 32 images, or `most` if less. Throws ModelError
  * when the graph has not exactly one input, or the number of images does not fit a fixed batch.
  */
-export function feedsOfBatch(g: Graph, batch: ImageBatch): Feed[] {
+export function feedsOfBatch(g: Graph, batch: ImageBatch, most = CHUNK): Feed[] {
   const inputs = feedsOf(g);
   if (inputs.length !== 1) {
     throw new ModelError("inputs", `the model has ${inputs.length} inputs; calibration feeds images to exactly one`, {
@@ -35,7 +35,7 @@ export function feedsOfBatch(g: Graph, batch: ImageBatch): Feed[] {
   const [{ name, type }] = inputs;
   const fixed = typeof type.dims?.[0] === "number" ? type.dims[0] : undefined;
   const [count, ...item] = batch.dims;
-  const step = fixed ?? Math.min(CHUNK, count);
+  const step = fixed ?? Math.min(CHUNK, most, count);
   if (count % step !== 0 && fixed !== undefined) {
     throw new ModelError("batch-size", `the model takes ${fixed} images at a time and was given ${count}`, {
       where: name,

@@ -9,7 +9,14 @@ export { type RangeMethod, RangeObserver } from "./observer.js";
 export { placePrepared, placeQdq } from "./place.js";
 export { planQdq, type QdqPlan } from "./plan.js";
 export { prepareForQuantization } from "./prepare.js";
-export { type QuantizeOptions, type QuantizeResult, quantize } from "./quantize.js";
+export {
+  type Candidate,
+  type NamedRepair,
+  type QuantizeOptions,
+  type QuantizeResult,
+  quantize,
+  type RoundWeights,
+} from "./quantize.js";
 export { type CalibrationOptions, calibrate, type Observations, observe, type Ranges, rangesFrom } from "./ranges.js";
 export { type PlaceOptions, weightGrids } from "./scheme.js";
 export { type NodeSensitivity, quantizableNodes, sensitivity } from "./sensitivity.js";

@@ -1,22 +1,42 @@
-/** The whole of static quantisation: calibrate, choose ranges, place, correct biases, and say how good the result is. */
+/** The whole of static quantisation: repair, calibrate, choose ranges, round, correct biases, and say how good the result is. */
 import type { Graph } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
+import type { Tensor } from "../graph/tensor.js";
 import { biasShifts } from "./bias.js";
 import { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evaluate.js";
 import type { ImageBatch } from "./feed.js";
+import { integerTypes } from "./integers.js";
 import type { RangeMethod } from "./observer.js";
 import { placePrepared } from "./place.js";
 import { prepareForQuantization } from "./prepare.js";
-import { observe, type Ranges, rangesFrom } from "./ranges.js";
-import type { PlaceOptions } from "./scheme.js";
+import { type Observations, observe, type Ranges, rangesFrom } from "./ranges.js";
+import type { FloatRepair } from "./repair/index.js";
+import { type PlaceOptions, weightGrids } from "./scheme.js";
+import { Shares } from "./shares.js";
+import type { WeightGrid } from "./weights.js";
 
-export interface QuantizeOptions {
-  /** `auto` tries the candidates below and keeps the one whose output is nearest to float on held-back images. Default. */
+/** Integers for weights that are better than the nearest ones, on the given grids. */
+export type RoundWeights = (
+  g: Graph,
+  grids: ReadonlyMap<string, WeightGrid>,
+  c: { batches: readonly Tensor[]; threads?: number; signal?: AbortSignal; onProgress?: Progress },
+) => Promise<ReadonlyMap<string, Int8Array>>;
+
+/** A rewrite of the float net that is kept only where the integer net comes nearer to float by it. */
+export interface NamedRepair {
+  name: string;
+  run: FloatRepair;
+}
+
+export interface QuantizeOptions extends Omit<PlaceOptions, "biasShifts" | "rounded"> {
+  /** `auto` tries several and keeps the one whose output is nearest to float on held-back images. Default. */
   method?: RangeMethod | "auto";
-  /** Nodes of the prepared graph that stay float. */
-  keepFloat?: ReadonlySet<string>;
-  /** 7-bit weights for x64 without VNNI; see `PlaceOptions`. */
-  reduceRange?: boolean;
+  /** Tried in this order. Default none. */
+  repairs?: readonly NamedRepair[];
+  /** Default: the nearest integers. */
+  round?: RoundWeights;
+  /** Whether the correction of biases is tried. Default true. */
+  biasCorrection?: boolean;
   threads?: number;
   /** Number of images that will come, for progress only. */
   total?: number;
@@ -24,19 +44,33 @@ export interface QuantizeOptions {
   signal?: AbortSignal;
 }
 
+/** One way to the integers, with the worst output's ratio on the held-back images. */
+export interface Candidate {
+  method: RangeMethod;
+  rounded: boolean;
+  biasCorrected: boolean;
+  sqnrDb: number;
+}
+
 export interface QuantizeResult {
-  /** The QDQ model. */
+  /** The INT8 model. */
   graph: Graph;
-  /** The float graph that it was made from; names of nodes and values are shared. */
+  /** The float graph that it was made from, repairs included; names of nodes and values are shared. */
   prepared: Graph;
   ranges: Ranges;
+  /** What the calibration images looked like at every value. */
+  seen: Observations;
+  /** All that `graph` was placed with: with another `keepFloat` it makes a variant. */
+  placement: PlaceOptions;
   biasCorrected: boolean;
   biasShifts: Map<string, Float64Array>;
+  /** Names of the repairs that were kept. */
+  repairs: readonly string[];
   /** Signal-to-noise ratio per output on the held-back images, in decibels. */
   sqnrDb: Record<string, number>;
   /** All that was tried, with the worst output's ratio. */
-  candidates: readonly { method: RangeMethod; biasCorrected: boolean; sqnrDb: number }[];
-  /** Held-back images and their float outputs, for `sensitivity`. */
+  candidates: readonly Candidate[];
+  /** Held-back images and the original's outputs, for `sensitivity`. */
   reference: Reference;
 }
 
@@ -45,109 +79,158 @@ const AUTO: readonly RangeMethod[] = [
   { kind: "mse" },
   { kind: "percentile", percentile: 99.99 },
   { kind: "percentile", percentile: 99.9 },
+  { kind: "entropy" },
 ];
 
-/** Every fifth image judges and is not calibrated on. */
-const HELD_BACK = 5;
-
-/** What is kept in memory of each part for judging and for bias correction; ranges see every image. */
-const KEPT_IMAGES = 128;
-const KEPT_BYTES = 64 * 2 ** 20;
-
 /**
- * Quantises a float graph with one image input. `batches` is read once; a fifth of the images is held back to choose the
- * range method and to tell whether the bias correction helped. With one to four images they judge and calibrate alike.
- * Throws ModelError `no-data` without images.
+ * Quantises a float graph with one image input. `batches` is read once; a fifth of the images is held back to choose among
+ * ranges, repairs and roundings. With one to four images they judge and calibrate alike. Throws ModelError `no-data`
+ * without images.
  */
 export async function quantize(
   g: Graph,
   batches: AsyncIterable<ImageBatch>,
   o: QuantizeOptions = {},
 ): Promise<QuantizeResult> {
-  const prepared = prepareForQuantization(g);
-  const shares = new Shares(fixedBatch(prepared));
-  const { method: _method, ...calibration } = o;
-  const seen = await observe(prepared, shares.calibration(batches), calibration);
+  const original = prepareForQuantization(g);
+  const shares = new Shares(batches, fixedBatch(original));
   const run = { ...(o.threads ? { threads: o.threads } : {}), ...(o.signal ? { signal: o.signal } : {}) };
-  const held = shares.held.length > 0 ? shares.held : shares.kept;
-  const reference = await referenceOutputs(prepared, held, run);
-  const place: PlaceOptions = { keepFloat: o.keepFloat ?? new Set(), reduceRange: o.reduceRange ?? false };
+  const { prepared, repairs } = await repaired(original, shares, o);
+  const { method: _method, ...calibration } = o;
+  const seen = await observe(prepared, shares.calibration(), calibration);
+  const reference = await referenceOutputs(original, shares.judges, run);
+  const tried = new Attempts(prepared, reference, o);
   const methods = o.method === undefined || o.method === "auto" ? AUTO : [o.method];
-  const tried: (Omit<QuantizeResult, "candidates" | "reference" | "prepared"> & { worst: number })[] = [];
-  const attempt = async (ranges: Ranges, shifts?: Map<string, Float64Array>): Promise<void> => {
-    const graph = placePrepared(prepared, ranges, { ...place, ...(shifts ? { biasShifts: shifts } : {}) });
-    const sqnrDb = await outputSqnrDb(graph, reference, run);
-    tried.push({
-      graph,
-      ranges,
-      sqnrDb,
-      worst: worstDb(sqnrDb),
-      biasCorrected: !!shifts,
-      biasShifts: shifts ?? new Map(),
+  for (const method of methods) await tried.attempt(rangesFrom(seen, method, stepsOf(o)));
+  const tensors = shares.kept.map((b): Tensor => ({ elemType: "float32", dims: b.dims, data: b.data }));
+  if (o.round) {
+    const { ranges, placement } = tried.best;
+    const rounded = await o.round(prepared, weightGrids(prepared, ranges, placement), {
+      batches: tensors,
+      ...run,
+      ...(o.progress ? { onProgress: o.progress } : {}),
     });
-    o.progress?.({ stage: "choosing ranges", done: tried.length, total: methods.length + 1 });
+    await tried.attempt(ranges, { rounded });
+  }
+  if (o.biasCorrection ?? true) {
+    const { ranges, placement } = tried.best;
+    const shifts = await biasShifts(prepared, ranges, shares.kept, { ...placement, ...run });
+    await tried.attempt(ranges, { ...placement, biasShifts: shifts });
+  }
+  const { worst: _, ...chosen } = tried.best;
+  return {
+    ...chosen,
+    prepared,
+    repairs,
+    seen,
+    reference,
+    biasCorrected: chosen.placement.biasShifts !== undefined,
+    biasShifts: new Map(chosen.placement.biasShifts ?? []),
+    candidates: tried.all.map((t) => ({
+      method: t.ranges.method,
+      rounded: t.placement.rounded !== undefined,
+      biasCorrected: t.placement.biasShifts !== undefined,
+      sqnrDb: t.worst,
+    })),
   };
-  for (const method of methods) await attempt(rangesFrom(seen, method));
-  const plain = best(tried);
-  await attempt(plain.ranges, await biasShifts(prepared, plain.ranges, shares.kept, { ...place, ...run }));
-  const { worst: _, ...chosen } = best(tried);
-  const candidates = tried.map((t) => ({ method: t.ranges.method, biasCorrected: t.biasCorrected, sqnrDb: t.worst }));
-  return { ...chosen, prepared, candidates, reference };
 }
 
-const best = <T extends { worst: number }>(list: readonly T[]): T => list.reduce((a, b) => (b.worst > a.worst ? b : a));
+/** Intervals of the activations' grid. */
+const stepsOf = (o: PlaceOptions): number => {
+  const { lowest, highest } = integerTypes[o.activations ?? "uint8"];
+  return highest - lowest;
+};
+
+const placementOf = (o: QuantizeOptions): PlaceOptions => {
+  const {
+    method: _m,
+    repairs: _r,
+    round: _o,
+    biasCorrection: _b,
+    threads: _t,
+    total: _n,
+    progress: _p,
+    signal: _s,
+    ...p
+  } = o;
+  return p;
+};
+
+interface Attempt {
+  graph: Graph;
+  ranges: Ranges;
+  placement: PlaceOptions;
+  sqnrDb: Record<string, number>;
+  worst: number;
+}
+
+/** Integer nets that were made and judged. */
+class Attempts {
+  readonly all: Attempt[] = [];
+
+  constructor(
+    private readonly prepared: Graph,
+    private readonly reference: Reference,
+    private readonly o: QuantizeOptions,
+  ) {}
+
+  get best(): Attempt {
+    return this.all.reduce((a, b) => (b.worst > a.worst ? b : a));
+  }
+
+  async attempt(ranges: Ranges, more: PlaceOptions = {}): Promise<Attempt> {
+    const { o } = this;
+    const placement = { ...placementOf(o), ...more };
+    const graph = placePrepared(this.prepared, ranges, placement);
+    const sqnrDb = await outputSqnrDb(graph, this.reference, {
+      ...(o.threads ? { threads: o.threads } : {}),
+      ...(o.signal ? { signal: o.signal } : {}),
+    });
+    const made = { graph, ranges, placement, sqnrDb, worst: worstDb(sqnrDb) };
+    this.all.push(made);
+    o.progress?.({ stage: "choosing ranges and roundings", done: this.all.length, total: this.all.length });
+    return made;
+  }
+}
+
+/** The float net with those repairs, in turn, that bring the integer net nearer to the original on held-back images. */
+async function repaired(
+  original: Graph,
+  shares: Shares,
+  o: QuantizeOptions,
+): Promise<{ prepared: Graph; repairs: string[] }> {
+  const repairs: string[] = [];
+  if (!o.repairs?.length) return { prepared: original, repairs };
+  await shares.readAhead();
+  if (shares.kept.length === 0) return { prepared: original, repairs };
+  const run = { ...(o.threads ? { threads: o.threads } : {}), ...(o.signal ? { signal: o.signal } : {}) };
+  const reference = await referenceOutputs(original, shares.judges, run);
+  const kept = async function* () {
+    yield* shares.kept;
+  };
+  const judge = async (g: Graph): Promise<number> => {
+    const ranges = rangesFrom(await observe(g, kept(), run), { kind: "mse" }, stepsOf(o));
+    return worstDb(await outputSqnrDb(placePrepared(g, ranges, placementOf(o)), reference, run));
+  };
+  const batches = shares.kept.map((b): Tensor => ({ elemType: "float32", dims: b.dims, data: b.data }));
+  let prepared = original;
+  let least = await judge(original);
+  for (const { name, run: repair } of o.repairs) {
+    const candidate = await repair(prepared, {
+      batches,
+      ...run,
+      ...(o.progress ? { onProgress: o.progress } : {}),
+    });
+    const db = await judge(candidate);
+    if (db <= least) continue;
+    least = db;
+    prepared = candidate;
+    repairs.push(name);
+  }
+  return { prepared, repairs };
+}
 
 const fixedBatch = (g: Graph): number => {
   const first = g.inputs.find((v) => !g.initializers.has(v.name))?.type.dims?.[0];
   return typeof first === "number" ? first : 1;
 };
-
-/** Deals images out in units of the model's batch: four to calibration, one held back, and so on; keeps a bounded number of each. */
-class Shares {
-  readonly held: ImageBatch[] = [];
-  readonly kept: ImageBatch[] = [];
-  private units = 0;
-
-  constructor(private readonly unit: number) {}
-
-  async *calibration(batches: AsyncIterable<ImageBatch>): AsyncIterable<ImageBatch> {
-    for await (const batch of batches) {
-      const [forRanges, forJudging] = this.deal(batch);
-      if (forJudging) this.keep(this.held, forJudging);
-      if (forRanges) {
-        this.keep(this.kept, forRanges);
-        yield forRanges;
-      }
-    }
-  }
-
-  private deal(batch: ImageBatch): [ImageBatch | undefined, ImageBatch | undefined] {
-    const [count, ...item] = batch.dims;
-    // A remainder that does not fill the model's batch goes with the calibration part, where it is reported.
-    const units = Array.from({ length: Math.ceil(count / this.unit) }, (_, k) => k);
-    const first = this.units;
-    this.units += units.length;
-    const judges = units.filter((k) => (first + k) % HELD_BACK === HELD_BACK - 1);
-    const part = (chosen: readonly number[]): ImageBatch | undefined => {
-      const size = item.reduce((a, b) => a * b, 1) * this.unit;
-      const pieces = chosen.map((k) => batch.data.subarray(k * size, (k + 1) * size));
-      const length = pieces.reduce((a, p) => a + p.length, 0);
-      if (length === 0) return undefined;
-      const data = new Float32Array(length);
-      let at = 0;
-      for (const p of pieces) {
-        data.set(p, at);
-        at += p.length;
-      }
-      return { data, dims: [(length / size) * this.unit, ...item] };
-    };
-    return [part(units.filter((k) => !judges.includes(k))), part(judges)];
-  }
-
-  private keep(list: ImageBatch[], batch: ImageBatch): void {
-    const images = list.reduce((a, b) => a + b.dims[0], 0);
-    const bytes = list.reduce((a, b) => a + b.data.byteLength, 0);
-    if (list.length > 0 && (images >= KEPT_IMAGES || bytes + batch.data.byteLength > KEPT_BYTES)) return;
-    list.push(batch);
-  }
-}

@@ -1,7 +1,7 @@
 /** Calibration: runs the float graph on data and remembers, per value, what its range must cover. */
 
 import { ModelError } from "../graph/errors.js";
-import { cloneGraph, type Graph } from "../graph/graph.js";
+import { cloneGraph, type Graph, typeOf } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
 import { type Tensor, toFloat32 } from "../graph/tensor.js";
 import { withSession } from "../runtime/session.js";
@@ -64,6 +64,18 @@ function strideFor(length: number): number {
   return stride;
 }
 
+/** What all observed values of one call may take together. */
+const CALL_BYTES = 48 * 2 ** 20;
+
+/** Images per call at which the observed values stay within `CALL_BYTES`. */
+function chunkFor(g: Graph, values: readonly string[]): number {
+  const bytes = values.reduce((sum, v) => {
+    const dims = typeOf(g, v)?.dims ?? [];
+    return sum + 4 * dims.slice(1).reduce<number>((a, d) => a * (typeof d === "number" ? d : 1), 1);
+  }, 0);
+  return Math.max(1, Math.floor(CALL_BYTES / Math.max(1, bytes)));
+}
+
 /** Streams `batches` through the prepared graph once. Throws ModelError `no-data` when there are none. */
 export async function observe(
   prepared: Graph,
@@ -87,9 +99,10 @@ export async function observe(
     o.progress?.({ stage: "calibrating", done: images, total: o.total ?? images });
   };
   if (exposed.outputs.length === 0) return { images, observers };
+  const chunk = chunkFor(prepared, values);
   await withSession(exposed, { ...(o.threads ? { threads: o.threads } : {}) }, async (session) => {
     for await (const batch of batches) {
-      for (const f of feedsOfBatch(prepared, batch)) {
+      for (const f of feedsOfBatch(prepared, batch, chunk)) {
         throwIfAborted(o.signal);
         take(f, await session.run(f.feeds));
       }
@@ -103,12 +116,12 @@ export async function observe(
   return { images, observers };
 }
 
-/** Ranges by one method; the observations can be asked again with another. */
-export function rangesFrom(seen: Observations, method: RangeMethod = DEFAULT_METHOD): Ranges {
+/** Ranges by one method, for grids of `steps` intervals; the observations can be asked again with another. */
+export function rangesFrom(seen: Observations, method: RangeMethod = DEFAULT_METHOD, steps = 255): Ranges {
   const ranges: Ranges = { method, images: seen.images, values: new Map(), nonFinite: new Map() };
   for (const [name, observer] of seen.observers) {
     if (observer.nonFinite > 0) ranges.nonFinite.set(name, observer.nonFinite);
-    else ranges.values.set(name, observer.range(method));
+    else ranges.values.set(name, observer.range(method, steps));
   }
   return ranges;
 }
