@@ -4,3 +4,4 @@ export type { ClampMode } from "./clamps.js";
 export { crossLayerEqualization, type EqualizationOptions, equalize } from "./equalize.js";
 export { type MigrationOptions, migrate, migrateActivations } from "./migrate.js";
 export type { FloatRepair, RepairContext } from "./repair.js";
+export { type RoundingContext, type RoundingMethod, roundWeights } from "./rounding.js";
