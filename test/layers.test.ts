@@ -53,6 +53,7 @@ const stories = [...passes, "zoo", "methods", "data", "report", "floor", "runner
 const allowed: Record<string, readonly string[]> = {
   graph: [],
   onnx: base,
+  tflite: base,
   ops: base,
   runtime: [...base, "onnx"],
   latency: middle,
@@ -125,6 +126,7 @@ describe("the layers of the source", () => {
   test.each([
     ["@bufbuild/protobuf", /^toolkit\/onnx\//],
     ["onnx-buf", /^toolkit\/onnx\//],
+    ["flatbuffers", /^toolkit\/tflite\//],
     ["onnxruntime-node", /^(toolkit\/runtime|runners\/node)\//],
     ["yargs", /^toolkit\/cli\//],
     ["picocolors", /^toolkit\/cli\//],
@@ -167,6 +169,7 @@ describe("the check itself", () => {
 
   test.each([
     ["toolkit/graph/x.ts", "../ops/index.js"],
+    ["toolkit/tflite/x.ts", "../onnx/index.js"],
     ["toolkit/prune/x.ts", "../train/index.js"],
     ["toolkit/quantize/x.ts", "../latency/table.js"],
     ["toolkit/train/x.ts", "../fit.js"],
