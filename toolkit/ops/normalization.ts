@@ -14,7 +14,7 @@ import {
   meanVarianceNormalizationGradient,
   rmsNormalizationGradient,
 } from "./normalizationGradient.js";
-import { alongAxis, standardised } from "./overKept.js";
+import { alongAxis, meanOverKept, standardised } from "./overKept.js";
 import type { ChannelAffine, ChannelContext, ChannelIds, KeptContext, OpRule, ShapeContext } from "./rule.js";
 
 /** One parameter value per channel on axis 1, for every input after the first. */
@@ -134,6 +134,15 @@ const RMSNormalization: OpRule = {
   gradient: rmsNormalizationGradient,
   parameters: [{ input: 1, decay: false }],
   shape: (n, c) => [inputType(n, c, 0)],
+  channels: LayerNormalization.channels,
+  overKept: (n, c) => {
+    const [x, scale] = n.inputs;
+    const rank = c.dims(x).length;
+    const axes = from(axisOf(n, attrInt(n, "axis", -1), rank), rank);
+    const square = meanOverKept(c, c.g.mul(x, x), axes);
+    const deviation = c.g.sqrt(c.g.add(square, c.number(attrFloat(n, "epsilon", 1e-5))));
+    return [c.g.mul(c.g.div(x, deviation), scale)];
+  },
 };
 
 /**

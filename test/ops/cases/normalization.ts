@@ -38,9 +38,7 @@ export const normalization: Cases = {
       outputs: 3,
     },
   ],
-  RMSNormalization: [
-    { name: "last axis", opset: 23, inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8] }] },
-  ],
+  RMSNormalization: [{ name: "last axis", opset: 23, inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8] }] }],
   GroupNormalization: [
     {
       name: "one group",
