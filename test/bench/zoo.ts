@@ -2,9 +2,12 @@
  * The model zoo: every model of a corpus folder (made by test/corpus/export.py), all its groups cut to random widths, the written
  * file run in ONNX Runtime and compared with the masked net. Each model has a process of its own.
  *
- *   npx tsx test/bench/zoo.ts DIR [--only NAME …] [--seed 1] [--share 0.6] [--json] [--verbose]
+ *   npx tsx test/bench/zoo.ts DIR [--only NAME …] [--seed 1] [--share 0.6] [--json] [--verbose] [--peers peers.json]
+ *
+ * With the file that test/corpus/peers.py writes, the table is the one of docs/coverage.md: the peers beside us.
  */
 import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { passes, tryModel, type ZooResult, zooModels } from "../support/zoo.js";
 import { head, percent, row } from "./header.js";
@@ -17,6 +20,7 @@ const { values: flags, positionals } = parseArgs({
     share: { type: "string", default: "0.6" },
     json: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
+    peers: { type: "string" },
     child: { type: "string" },
   },
 });
@@ -47,28 +51,78 @@ function inChild(name: string): Outcome {
   }
 }
 
+/** A figure of peers.py for one tool and one net. */
+type Peer = { share: number; result: string; build_s?: number; prune_s?: number } | { failure: string };
+const peers: Record<string, Record<string, Peer>> = flags.peers ? JSON.parse(readFileSync(flags.peers, "utf8")) : {};
+
+function share(name: string, tool: string): string {
+  const peer = peers[name]?.[tool];
+  if (!peer) return "";
+  if ("failure" in peer) return `fails: ${peer.failure.split(":")[0]}`;
+  return percent(peer.share) + (peer.result === "runs" ? "" : ", cut net fails");
+}
+
+function seconds(name: string): string {
+  const peer = peers[name]?.["torch-pruning"];
+  if (!peer || "failure" in peer || peer.build_s === undefined) return "";
+  return `${peer.build_s.toFixed(2)} + ${peer.prune_s?.toFixed(2) ?? "-"}`;
+}
+
+/** Reasons without names, most frequent first; the outputs of the net, frozen everywhere, are left out. */
+function reasons(r: ZooResult): string {
+  const counts = new Map<string, number>();
+  for (const [reason, n] of Object.entries(r.frozen)) {
+    if (reason.startsWith("graph output")) continue;
+    const general = reason.replaceAll(/ ?"[^"]*"/g, "");
+    counts.set(general, (counts.get(general) ?? 0) + n);
+  }
+  return [...counts]
+    .sort((a, b) => b[1] - a[1])
+    .map(([reason, n]) => `${n} x ${reason}`)
+    .join("; ");
+}
+
+const columns = flags.peers
+  ? [
+      "model",
+      "nodes",
+      "groups",
+      "ours %",
+      "Torch-Pruning %",
+      "onnxsim %",
+      "result",
+      "ours s",
+      "Torch-Pruning s",
+      "frozen",
+    ]
+  : ["model", "nodes", "groups", "prunable %", "error", "moved", "inspect s", "result", "frozen"];
+
 function print(o: Outcome): void {
   if ("failure" in o) {
-    console.log(row(o.name, "", "", "", "", "", "", `FAIL: ${o.failure}`, ""));
+    console.log(row(o.name, ...columns.slice(1, -1).map(() => ""), `FAIL: ${o.failure}`));
     return;
   }
   const { result: r } = o;
-  const inspect = r.seconds.read + r.seconds.groups;
-  const reasons = Object.entries(r.frozen).map(([reason, n]) => `${n} x ${reason}`);
+  const result = passes(r) ? "pass" : "FAIL";
+  const error = Math.max(r.error, r.errorOptimized).toExponential(1);
+  const { read, groups, slice, write } = r.seconds;
+  const own = [r.name, r.nodes, r.groups, percent(r.prunableShare)];
   console.log(
-    row(
-      r.name,
-      r.nodes,
-      r.groups,
-      percent(r.prunableShare),
-      Math.max(r.error, r.errorOptimized).toExponential(1),
-      r.moved.toExponential(1),
-      inspect.toFixed(2),
-      passes(r) ? "pass" : "FAIL",
-      flags.verbose ? reasons.join("; ") : `${reasons.length} reasons`,
-    ),
+    flags.peers
+      ? row(
+          ...own,
+          share(r.name, "torch-pruning"),
+          share(r.name, "onnxsim"),
+          `${result}, ${error}`,
+          `${(read + groups).toFixed(2)} + ${(slice + write).toFixed(2)}`,
+          seconds(r.name),
+          reasons(r),
+        )
+      : row(...own, error, r.moved.toExponential(1), (read + groups).toFixed(2), result, reasons(r)),
   );
-  if (flags.verbose) for (const name of r.uncuttable) console.log(`    uncut ${name}`);
+  if (!flags.verbose) return;
+  for (const [reason, n] of Object.entries(r.frozen)) console.log(`    ${n} x ${reason}`);
+  for (const name of r.uncuttable) console.log(`    uncut ${name}`);
 }
 
 if (flags.child) {
@@ -77,9 +131,7 @@ if (flags.child) {
   console.log(JSON.stringify(await tryModel(model.name, model.path, Number(flags.seed), Number(flags.share))));
 } else {
   const models = zooModels(dir).filter((m) => !flags.only || flags.only.includes(m.name));
-  if (!flags.json) {
-    console.log(head("model", "nodes", "groups", "prunable %", "error", "moved", "inspect s", "result", "frozen"));
-  }
+  if (!flags.json) console.log(head(...columns));
   const outcomes: Outcome[] = [];
   for (const { name } of models) {
     const o = inChild(name);
