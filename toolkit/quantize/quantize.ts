@@ -2,6 +2,7 @@
 import type { Graph } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
 import type { Tensor } from "../graph/tensor.js";
+import type { ActivationGrid } from "./affine.js";
 import { biasShifts } from "./bias.js";
 import { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evaluate.js";
 import type { ImageBatch } from "./feed.js";
@@ -10,17 +11,9 @@ import type { RangeMethod } from "./observer.js";
 import { placePrepared } from "./place.js";
 import { prepareForQuantization } from "./prepare.js";
 import { type Observations, observe, type Ranges, rangesFrom } from "./ranges.js";
-import type { FloatRepair } from "./repair/index.js";
-import { type PlaceOptions, weightGrids } from "./scheme.js";
+import { type FloatRepair, type RoundingMethod, roundWeights } from "./repair/index.js";
+import { activationGrids, type PlaceOptions, planWith, weightGrids } from "./scheme.js";
 import { Shares } from "./shares.js";
-import type { WeightGrid } from "./weights.js";
-
-/** Integers for weights that are better than the nearest ones, on the given grids. */
-export type RoundWeights = (
-  g: Graph,
-  grids: ReadonlyMap<string, WeightGrid>,
-  c: { batches: readonly Tensor[]; threads?: number; signal?: AbortSignal; onProgress?: Progress },
-) => Promise<ReadonlyMap<string, Int8Array>>;
 
 /** A rewrite of the float net that is kept only where the integer net comes nearer to float by it. */
 export interface NamedRepair {
@@ -33,8 +26,8 @@ export interface QuantizeOptions extends Omit<PlaceOptions, "biasShifts" | "roun
   method?: RangeMethod | "auto";
   /** Tried in this order. Default none. */
   repairs?: readonly NamedRepair[];
-  /** Default: the nearest integers. */
-  round?: RoundWeights;
+  /** How weights become integers. Default `nearest`. */
+  rounding?: RoundingMethod;
   /** Whether the correction of biases is tried. Default true. */
   biasCorrection?: boolean;
   threads?: number;
@@ -103,19 +96,26 @@ export async function quantize(
   const methods = o.method === undefined || o.method === "auto" ? AUTO : [o.method];
   for (const method of methods) await tried.attempt(rangesFrom(seen, method, stepsOf(o)));
   const tensors = shares.kept.map((b): Tensor => ({ elemType: "float32", dims: b.dims, data: b.data }));
-  if (o.round) {
+  if ((o.rounding ?? "nearest") !== "nearest") {
     const { ranges, placement } = tried.best;
-    const rounded = await o.round(prepared, weightGrids(prepared, ranges, placement), {
+    const rounded = await roundWeights(prepared, weightGrids(prepared, ranges, placement), {
+      method: o.rounding!,
+      grids: readGrids(prepared, ranges, placement),
+      biasCorrected: o.biasCorrection ?? true,
       batches: tensors,
       ...run,
       ...(o.progress ? { onProgress: o.progress } : {}),
     });
     await tried.attempt(ranges, { rounded });
+    if (o.biasCorrection ?? true) {
+      const shifts = await biasShifts(prepared, ranges, shares.kept, { ...placement, rounded, ...run });
+      await tried.attempt(ranges, { rounded, biasShifts: shifts });
+    }
   }
   if (o.biasCorrection ?? true) {
-    const { ranges, placement } = tried.best;
-    const shifts = await biasShifts(prepared, ranges, shares.kept, { ...placement, ...run });
-    await tried.attempt(ranges, { ...placement, biasShifts: shifts });
+    const { ranges } = tried.best;
+    const shifts = await biasShifts(prepared, ranges, shares.kept, { ...placementOf(o), ...run });
+    await tried.attempt(ranges, { biasShifts: shifts });
   }
   const { worst: _, ...chosen } = tried.best;
   return {
@@ -135,6 +135,20 @@ export async function quantize(
   };
 }
 
+/** Grids of the activations that weighted nodes read. */
+function readGrids(prepared: Graph, ranges: Ranges, o: PlaceOptions): Map<string, ActivationGrid> {
+  const plan = planWith(prepared, ranges, o);
+  const gridOf = activationGrids(prepared, ranges, plan, o);
+  const out = new Map<string, ActivationGrid>();
+  for (const n of prepared.nodes) {
+    const rule = plan.quantized.get(n.name);
+    if (!rule?.weight) continue;
+    const x = n.inputs[rule.activations[0]];
+    out.set(x, gridOf(x));
+  }
+  return out;
+}
+
 /** Intervals of the activations' grid. */
 const stepsOf = (o: PlaceOptions): number => {
   const { lowest, highest } = integerTypes[o.activations ?? "uint8"];
@@ -145,7 +159,7 @@ const placementOf = (o: QuantizeOptions): PlaceOptions => {
   const {
     method: _m,
     repairs: _r,
-    round: _o,
+    rounding: _o,
     biasCorrection: _b,
     threads: _t,
     total: _n,
