@@ -56,8 +56,8 @@ const lacking = scope.filter((opType) => {
 const of = <S extends ShapeVerdict["state"]>(state: S) => judged.filter((c) => c.shape.state === state);
 const right = of("right");
 const wrong = judged.flatMap(({ name, shape }) => (shape.state === "wrong" ? [{ name, detail: shape.detail }] : []));
-const values = (state: ValueVerdict["state"], by?: "rules" | "runtime") =>
-  judged.filter(({ value }) => value.state === state && (value.state !== "right" || value.by === by)).length;
+const rightBy = (by: "rules" | "runtime") =>
+  judged.filter(({ value }) => value.state === "right" && value.by === by).length;
 const wrongValues = judged.flatMap(({ name, value }) =>
   value.state === "wrong" ? [{ name, detail: value.detail }] : [],
 );
@@ -75,10 +75,15 @@ const report = {
     noTensors: of("no tensors").length,
   },
   values: {
-    rightByRules: values("right", "rules"),
-    rightByRuntime: values("right", "runtime"),
+    rightByRules: rightBy("rules"),
+    rightByRuntime: rightBy("runtime"),
     wrong: wrongValues,
-    notFolded: values("not folded"),
+    notFolded: Object.fromEntries(
+      (["never folded", "no numbers", "refused by the runtime", "no rule, or no tensors"] as const).map((why) => [
+        why,
+        judged.flatMap(({ name, value }) => (value.state === "not folded" && value.why === why ? [name] : [])),
+      ]),
+    ),
   },
 };
 const share = report.operators.withRule / report.operators.inScope;
@@ -100,7 +105,7 @@ else {
   console.log(row("constants right by rules", v.rightByRules, ""));
   console.log(row("constants right through ONNX Runtime", v.rightByRuntime, ""));
   console.log(row("constants wrong", wrongValues.length, ""));
-  console.log(row("not folded", v.notFolded, ""));
+  for (const [why, names] of Object.entries(v.notFolded)) console.log(row(`not folded: ${why}`, names.length, ""));
   const list = (title: string, lines: string[]) => {
     if (lines.length > 0) console.log(`\n${title}:\n${lines.map((l) => `  ${l}`).join("\n")}`);
   };

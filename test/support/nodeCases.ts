@@ -34,8 +34,7 @@ export type ShapeVerdict =
 export type ValueVerdict =
   | { state: "right"; by: "rules" | "runtime" }
   | { state: "wrong"; detail: string }
-  /** The operator is one that is never folded, or the runtime has no kernel for it. */
-  | { state: "not folded" };
+  | { state: "not folded"; why: "no rule, or no tensors" | "never folded" | "no numbers" | "refused by the runtime" };
 
 /** Names of the cases in a folder; a folder without any is refused. */
 export function caseNames(folder: string): string[] {
@@ -122,7 +121,7 @@ function compareTypes(infer: () => Graph, expected: ReadonlyMap<string, Tensor>)
 
 /** Folds a case whose inputs are all constant and compares the values. */
 export async function judgeValues(c: NodeCase): Promise<ValueVerdict> {
-  if (!c.data || withoutRule(c).length > 0) return { state: "not folded" };
+  if (!c.data || withoutRule(c).length > 0) return { state: "not folded", why: "no rule, or no tensors" };
   const constant = withConstants(c.model, c.data.inputs);
   // Folding leaves what makes a graph output where it is: outputs get a reader that may stay.
   const outputs = [...c.data.outputs].filter(([name]) => !constant.initializers.has(name));
@@ -145,12 +144,22 @@ export async function judgeValues(c: NodeCase): Promise<ValueVerdict> {
   const folded = (h: Graph): boolean => outputs.every((_, i) => h.initializers.has(sourceOf(h, ends[i].name)));
   const byRules = folded(g);
   const h = byRules ? g : await foldConstants(g, evaluateGraph);
-  if (!folded(h)) return { state: "not folded" };
+  if (!folded(h)) return { state: "not folded", why: whyNot(h) };
   for (const [i, [name, expected]] of outputs.entries()) {
     const detail = difference(h.initializers.get(sourceOf(h, ends[i].name))!, expected);
     if (detail) return { state: "wrong", detail: `${name} by ${byRules ? "rules" : "the runtime"}: ${detail}` };
   }
   return { state: "right", by: byRules ? "rules" : "runtime" };
+}
+
+/** Why the first node that could be folded is still there. */
+function whyNot(g: Graph): (ValueVerdict & { state: "not folded" })["why"] {
+  const ready = g.nodes.find((n) => n.inputs.every((x) => x === "" || g.initializers.has(x)));
+  if (!ready || ruleFor(ready, opsetOf(g, ready.domain))?.folds === false) return "never folded";
+  const types = [...ready.inputs, ...ready.outputs]
+    .filter((x) => x !== "")
+    .map((x) => typeOf(g, x)?.elemType ?? "other");
+  return types.some((t) => isOpaque(t) || t === "bfloat16") ? "no numbers" : "refused by the runtime";
 }
 
 const sourceOf = (g: Graph, end: string): string => g.nodes.find((n) => n.outputs[0] === end)?.inputs[0] ?? "";
