@@ -32,6 +32,8 @@ export interface TrainOptions {
   clipGradientNorm?: number;
   /** Names of constants that stay as they are. */
   freeze?: (name: string) => boolean;
+  /** Factors of a constant's changes, one for all its elements or one each. Default 1. */
+  rate?: (name: string) => number | Float32Array | undefined;
   /** A figure for the history, such as accuracy, taken after every epoch. */
   evaluate?: (graph: Graph) => Promise<number>;
   onProgress?: Progress;

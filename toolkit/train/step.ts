@@ -98,6 +98,8 @@ export interface StepOptions {
   optimizer: Optimizer;
   /** Upper limit of the gradient's Euclidean norm. Default: none. */
   clipGradientNorm?: number;
+  /** Factors of a constant's changes, one for all its elements or one each: parameters of different nature learn at different rates. Default 1. */
+  rate?: (name: string) => number | Float32Array | undefined;
 }
 
 /**
@@ -119,8 +121,20 @@ export function stepGraph(forward: Forward, layout: Layout, o: StepOptions): { g
     decayMask: builder.initializer("decay_mask", floats(mask)),
     states: optimizer.states.map((name) => builder.input(name, vector.dims)),
     scalars,
+    entries: layout.entries,
   });
-  builder.output(builder.identity(updated.parameters, { out: names.next(names.parameters) }), vector);
+  const rates = new Float32Array(layout.length).fill(1);
+  for (const e of layout.entries) {
+    const rate = o.rate?.(e.name);
+    if (typeof rate === "number") rates.fill(rate, e.offset, e.offset + e.length);
+    else if (rate) rates.set(rate, e.offset);
+  }
+  let next = updated.parameters;
+  if (rates.some((r) => r !== 1)) {
+    const change = builder.mul(builder.sub(next, names.parameters), builder.initializer("rates", floats(rates)));
+    next = builder.add(names.parameters, change);
+  }
+  builder.output(builder.identity(next, { out: names.next(names.parameters) }), vector);
   updated.states.forEach((state, i) => {
     builder.output(builder.identity(state, { out: names.next(optimizer.states[i]) }), vector);
   });

@@ -23,6 +23,8 @@ export interface TrainerOptions {
   clipGradientNorm?: number;
   /** Names of constants that stay as they are. */
   freeze?: (name: string) => boolean;
+  /** Factors of a constant's changes; see `StepOptions`. */
+  rate?: (name: string) => number | Float32Array | undefined;
   threads?: number;
 }
 
