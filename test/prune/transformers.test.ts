@@ -11,12 +11,12 @@ import { rank } from "../../toolkit/ranking.js";
 import { randomFeeds, randomKeep } from "../support/graphs.js";
 import { Layers } from "../support/layers.js";
 import { expectSliceEqualsMask } from "../support/maskVersusSlice.js";
-import { visionTransformer } from "../support/transformer.js";
+import { type TransformerOptions, visionTransformer } from "../support/transformer.js";
 
 const widths = (groups: ChannelGroups): Record<string, number> =>
   Object.fromEntries(groups.prunable.map((e) => [e.id, e.width]));
 
-describe.each([
+describe.each<[string, TransformerOptions]>([
   ["layer norms as operators", {}],
   ["queries, keys and values in one product", { packed: true }],
   ["layer norms in primitive operators", { primitives: true, packed: true }],

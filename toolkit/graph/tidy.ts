@@ -7,15 +7,17 @@ import { namer, redirect, removeDead } from "./edit.js";
 import { cloneGraph, type Graph, type OpNode } from "./graph.js";
 import { branchOf, inlineBranch, inlineFunctions } from "./inline.js";
 import { floats, ints, scalar, type Tensor } from "./tensor.js";
+import { unshareVectors } from "./unshare.js";
 
 /**
  * Calls of local functions are inlined; Constant nodes become initializers, initializers leave the list of graph inputs;
  * an If whose condition is a constant gives way to its branch; Identity nodes of initializers are folded, nodes without a
- * name (or with one that is taken) get one, dead parts go. Values and their names stay; a Constant or Identity node that
+ * name (or with one that is taken) get one, layers that share a vector get one each, dead parts go. Values and their names stay; a Constant or Identity node that
  * makes a graph output stays too. Throws ModelError for functions and branches that are not sound.
  */
 export function tidy(g: Graph): Graph {
-  return removeDead(nameNodes(foldIdentities(takeConstantBranches(constantsToInitializers(inlineFunctions(g))))));
+  const named = nameNodes(foldIdentities(takeConstantBranches(constantsToInitializers(inlineFunctions(g)))));
+  return unshareVectors(removeDead(named));
 }
 
 function constantsToInitializers(g: Graph): Graph {

@@ -11,6 +11,7 @@ import { readsOf } from "../graph/scope.js";
 import { ints, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
 import { ruleFor } from "./index.js";
 import type { OpRule, ShapeContext } from "./rule.js";
+import { checkSignature } from "./signature.js";
 
 export interface InferOptions {
   /** Shapes of graph inputs, by name; overrides what the file says. */
@@ -21,8 +22,39 @@ export interface InferOptions {
   unknown?: (n: OpNode, inputs: (ValueType | undefined)[]) => ValueType[];
 }
 
-/** Constants larger than this many elements are not computed here. */
+/** Constants larger than this many elements, and than what they are made of, are not computed here. */
 const FOLD_LIMIT = 1 << 22;
+/** Elements that are read and made for all constants together, besides a few times those of the file. */
+const FOLD_BUDGET = 1 << 24;
+const FOLDS_OF_FILE = 4;
+
+/** Bounds what constants may cost: a few bytes of a file can ask for one large tensor after another. */
+class FoldBudget {
+  private left: number;
+
+  constructor(initializers: Iterable<Tensor>) {
+    this.left = FOLD_BUDGET;
+    for (const t of initializers) this.left += FOLDS_OF_FILE * sizeOf(t.dims);
+  }
+
+  /** Whether outputs of the given dims may be computed; takes what they cost. Dims that are not known may not. */
+  allows(inputs: readonly (Tensor | undefined)[], outputs: readonly (readonly Dim[] | undefined)[]): boolean {
+    const lists = [...inputs.flatMap((t) => (t ? [t.dims] : [])), ...outputs];
+    let cost = 0;
+    for (const dims of lists) {
+      // An axis of length zero hides any length of the others.
+      if (!dims || dims.some((d) => typeof d !== "number" || d > MAX_FOLDED)) return false;
+      cost += sizeOf(dims as number[]);
+    }
+    const read = Math.max(FOLD_LIMIT, ...inputs.map((t) => (t ? sizeOf(t.dims) : 0)));
+    if (outputs.some((dims) => sizeOf(dims as number[]) > Math.min(read, MAX_FOLDED)) || cost > this.left) return false;
+    this.left -= cost;
+    return true;
+  }
+}
+
+/** However large the constants of the file are. */
+const MAX_FOLDED = 1 << 26;
 
 /** Symbolic dimensions inside a shape vector are carried as these numbers; no real length comes near them. */
 const SYMBOL_BASE = 2 ** 50;
@@ -61,6 +93,7 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
   const constants = new Map<string, Tensor>(g.initializers);
   for (const [name, t] of g.initializers) types.set(name, { elemType: t.elemType, dims: t.dims });
   const symbols = new Symbols();
+  const budget = new FoldBudget(g.initializers.values());
   const partial = new Map<string, Tensor>();
   const outputs = new Set(g.outputs.map((v) => v.name));
   const nodes: OpNode[] = [];
@@ -85,13 +118,15 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
       continue;
     }
     const opset = opsetOf(g, n.domain);
+    checkSignature(n, opset);
     const rule = ruleFor(n, opset);
     const context = contextOf(n, opset, { types, constants, partial, symbols });
     const found = rule ? typesBy(rule, n, context, out) : typesByCaller(n, types, o);
+    checkDims(n, found);
     n.outputs.forEach((y, i) => {
       if (y && found[i]) types.set(y, refined(found[i], rule ? undefined : g.valueTypes.get(y)));
     });
-    const values = rule && known(rule, n, opset, types, constants, partial, symbols);
+    const values = rule && known(rule, n, opset, { types, constants, partial, symbols }, budget);
     const whole = values?.every((t) => !symbols.has(t)) && !n.outputs.some((y) => outputs.has(y));
     n.outputs.forEach((y, i) => {
       if (!values?.[i] || !y) return;
@@ -148,6 +183,18 @@ function typesBy(rule: OpRule, n: OpNode, c: ShapeContext, g: Graph): ValueType[
   }
 }
 
+/** A length that is no length comes from attributes or constants that make no sense together. */
+function checkDims(n: OpNode, found: readonly (ValueType | undefined)[]): void {
+  for (const t of found) {
+    const wrong = t?.dims?.find((d) => typeof d === "number" && !(Number.isSafeInteger(d) && d >= 0));
+    if (wrong !== undefined)
+      throw new ModelError("shape-mismatch", `${at(n)} would give a value of dims [${t?.dims?.join(", ")}]`, {
+        where: at(n),
+        hint: "its inputs and attributes do not fit together",
+      });
+  }
+}
+
 function dimensionHint(g: Graph): string {
   const names = dynamicDimensions(g);
   if (names.length > 0) return `give the dynamic dimension a value: ${names.map((d) => `--dim ${d}=1`).join(" ")}`;
@@ -183,10 +230,8 @@ function known(
   rule: OpRule,
   n: OpNode,
   opset: number,
-  types: Map<string, ValueType>,
-  constants: Map<string, Tensor>,
-  partial: Map<string, Tensor>,
-  symbols: Symbols,
+  { types, constants, partial, symbols }: Known,
+  budget: FoldBudget,
 ): Tensor[] | undefined {
   const inputTypes = n.inputs.map((name) => (name ? types.get(name) : undefined));
   const lengths = rule.fromTypes?.(n, inputTypes, opset);
@@ -198,7 +243,7 @@ function known(
       ),
     );
   }
-  if (!rule.evaluate) return undefined;
+  if (!rule.evaluate || rule.folds === false) return undefined;
   const symbolic = rule.movesElements === true;
   const inputs = n.inputs.map((name) =>
     name ? (constants.get(name) ?? (symbolic ? partial.get(name) : undefined)) : undefined,
@@ -207,10 +252,8 @@ function known(
   // Lists of axes and the like must be real numbers: only the first input (all, where alike) may hold symbols.
   if (symbolic && inputs.some((t, i) => i > 0 && t && symbols.has(t) && t.elemType !== inputs[0]?.elemType))
     return undefined;
-  for (const y of n.outputs) {
-    const dims = y ? types.get(y)?.dims : [];
-    if (!dims || dims.some((d) => typeof d !== "number") || sizeOf(dims as number[]) > FOLD_LIMIT) return undefined;
-  }
+  const outputs = n.outputs.flatMap((y) => (y ? [types.get(y)?.dims] : []));
+  if (!budget.allows(inputs, outputs)) return undefined;
   return rule.evaluate(n, inputs, opset);
 }
 

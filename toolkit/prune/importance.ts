@@ -1,6 +1,6 @@
 /** Orders in which the channels of a group are given up, by scores of their parameters. Pure: gradients are passed in. */
 import { type Graph, opsetOf } from "../graph/graph.js";
-import { sizeOf, toNumbers } from "../graph/tensor.js";
+import { sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { ChannelGroups, Group } from "./groups.js";
 
@@ -31,6 +31,18 @@ function spread(
   for (let p = 0; p < scores.length; p++) if (layout.group[p] === index) into[layout.channel[p]] += scores[p];
 }
 
+/** Values of a parameter; those of one that is stored in a small form (quantised) are what it stands for. */
+function realValues(g: Graph, name: string, t: Tensor): Float64Array {
+  for (const node of g.nodes) {
+    const rule = node.inputs[0] === name ? ruleFor(node, opsetOf(g, node.domain)) : undefined;
+    if (rule?.folds !== false) continue;
+    const inputs = node.inputs.map((input) => g.initializers.get(input));
+    const [unpacked] = rule.evaluate?.(node, inputs, opsetOf(g, node.domain)) ?? [];
+    if (unpacked && unpacked.dims.join() === t.dims.join()) return toNumbers(unpacked);
+  }
+  return toNumbers(t);
+}
+
 /**
  * Norm of the weights that make each channel, summed over all producers: sum |w|^p (Li et al. 2017 for p = 1).
  * Comparable within a group only.
@@ -40,7 +52,7 @@ export function normScores(g: Graph, groups: ChannelGroups, group: Group, p: 1 |
   for (const producer of group.producers) {
     const w = g.initializers.get(producer.weight);
     if (!w) continue;
-    const values = toNumbers(w);
+    const values = realValues(g, producer.weight, w);
     const scores = perPosition(w.dims, producer.axis, (i) => (p === 1 ? Math.abs(values[i]) : values[i] ** 2));
     spread(groups, group, producer.weight, producer.axis, scores, out);
   }
