@@ -113,6 +113,28 @@ describe("fit", () => {
     },
   );
 
+  test("a branch that goes as a whole is gone from the model, from the report and from the prediction", async () => {
+    const device = new ExactDevice();
+    const { report, model: bytes } = await fitModel({ ...options(), device, budget: "15%" });
+    const gone = report.layers.filter((l) => l.widthAfter === 0);
+    expect(gone.length).toBeGreaterThan(0);
+    const names = new Set(readModel(bytes).nodes.map((n) => n.name));
+    for (const l of gone) {
+      expect(names.has(l.name)).toBe(false);
+      expect(l.msAfter).toBe(0);
+    }
+    for (const l of report.layers) if (l.widthAfter !== 0) expect(names.has(l.name)).toBe(true);
+    expect(report.groups.some((g) => g.widthAfter === 0)).toBe(true);
+    expect(Math.abs(report.prediction.errorPct)).toBeLessThan(5);
+  });
+
+  test("blocks: keep narrows layers and removes none", async () => {
+    const device = new ExactDevice();
+    const { report } = await fitModel({ ...options(), device, budget: "45%", blocks: "keep" });
+    expect(report.layers.every((l) => l.widthAfter !== 0)).toBe(true);
+    expect(report.budget.met).toBe(true);
+  });
+
   test("a smaller budget never leaves more multiplications", async () => {
     const macs = [];
     for (const budget of ["90%", "70%", "50%"])

@@ -68,7 +68,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       if (!weighed.some((w) => w.error <= NEAR)) {
         ranking ??= await watch.time("ranking channels", () => rankingOf(f, profile));
         const rest = precisions.filter((p) => !uncut.some((u) => u.precision === p));
-        const context = { subject, groups, device, call: f.call, latency: profile.model, ranking };
+        const context = {
+          subject,
+          groups,
+          branches: f.branches,
+          device,
+          call: f.call,
+          latency: profile.model,
+          ranking,
+        };
         const proposals = await watch.time("finding widths", () => proposalsOf(f, context, rest, ranges, share));
         weighed.push(...(await watch.time("repairing", () => weigh(f, proposals.found, profile.model))));
         if (weighed.length === 0) throw missed(budget.text, proposals.fastestMs);

@@ -20,6 +20,7 @@ import type { FitOptions } from "./options.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
 import { type ModelProfile, profileModel } from "./profile.js";
 import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
+import { type Branch, findBranches } from "./prune/branches.js";
 import type { ChannelGroups } from "./prune/groups.js";
 import { outputsOn } from "./prune/walk.js";
 import { calibrate, type Ranges } from "./quantize/index.js";
@@ -38,6 +39,8 @@ export interface Fitting {
   budget: Budget;
   subject: Subject;
   groups: ChannelGroups;
+  /** Branches of residual sums that may be left out; none with `blocks: "keep"`. */
+  branches: Branch[];
   device: OpenDevice;
   call: Tensor;
   calibration: Tensor[];
@@ -72,6 +75,7 @@ export async function prepare(
     budget,
     subject,
     groups,
+    branches: o.blocks === "keep" ? [] : findBranches(subject.graph, groups),
     device,
     call: oneCall(subject, images.calibration[0]),
     ...images,
@@ -152,10 +156,12 @@ export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Rank
   const { o, subject, calibration, labels, heldBack } = f;
   const criterion = o.criterion ?? "reconstruction";
   const folder = o.cacheDir ?? defaultCacheDir();
+  const candidates = new Map(profile.candidateWidths);
+  for (const { group } of f.branches) candidates.set(group, [0, ...(candidates.get(group) ?? [])]);
   const name = rankingFile({
     sha256: subject.sha256,
     criterion,
-    candidates: profile.candidateWidths,
+    candidates,
     calibration,
     labels,
     heldBack,
@@ -167,7 +173,7 @@ export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Rank
     calibration,
     labels,
     heldBack,
-    candidates: profile.candidateWidths,
+    candidates,
     onProgress: o.onProgress,
     onWarning: f.warn,
     signal: o.signal,
@@ -195,6 +201,7 @@ export async function wholeProposals(
     precision,
     widths,
     keep: new Map(),
+    gone: new Set<string>(),
     cut: graph,
     prediction: profile.model.msAt(widths, precision),
     loss: 0,

@@ -58,6 +58,8 @@ export interface FitOptions extends DeviceOptions {
   int8?: "auto" | "off" | "on";
   /** Default `reconstruction`. */
   criterion?: Criterion;
+  /** Whether branches of residual sums may be left out as a whole, or only narrowed. Default `drop`. */
+  blocks?: "drop" | "keep";
   /** Images of the training part used for statistics and calibration. */
   calibrationImages?: number;
   /** At most this many images of the test part for accuracy. Default: all. */

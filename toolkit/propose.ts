@@ -8,6 +8,7 @@ import type { LatencyModel, Precision, Prediction } from "./latency/index.js";
 import { feedsFor, type OpenDevice, type Timed, timeTogether } from "./onDevice.js";
 import type { CommonOptions } from "./options.js";
 import { type Allocation, type AllocationProblem, allocateWidths, cheapest } from "./prune/allocate.js";
+import { type Branch, dropBranches, droppedBranches } from "./prune/branches.js";
 import type { ChannelGroups, Keep } from "./prune/groups.js";
 import { keepLast } from "./prune/importance.js";
 import { sliceGraph } from "./prune/slice.js";
@@ -17,9 +18,12 @@ import type { Subject } from "./subject.js";
 /** A cut net within the budget, weights not yet repaired. */
 export interface Proposal {
   precision: Precision;
-  /** Of every prunable group. */
+  /** Of every prunable group; 0 where the branch that the group lives in is left out. */
   widths: ReadonlyMap<string, number>;
+  /** Of the groups that are narrowed. */
   keep: Keep;
+  /** Names of the nodes of branches that are left out. */
+  gone: ReadonlySet<string>;
   cut: Graph;
   prediction: Prediction;
   /** Sum of the groups' measured losses. */
@@ -28,6 +32,9 @@ export interface Proposal {
   measuredMs: number;
   limitMs: number;
 }
+
+/** Whether anything was taken away. */
+export const isCut = (p: Proposal): boolean => p.keep.size > 0 || p.gone.size > 0;
 
 export interface ProposeOptions extends CommonOptions {
   precision: Precision;
@@ -43,6 +50,8 @@ export interface ProposeOptions extends CommonOptions {
 export interface ProposeContext {
   subject: Subject;
   groups: ChannelGroups;
+  /** Those that may be left out; the ranking has width 0 for their groups. */
+  branches: readonly Branch[];
   device: OpenDevice;
   call: Tensor;
   latency: LatencyModel;
@@ -90,14 +99,18 @@ function problemOf(c: ProposeContext, precision: Precision): AllocationProblem {
   const choices = [...c.ranking.losses].map(([id, { widths, loss }]) => ({ id, widths, loss }));
   const free = new Set(choices.map((choice) => choice.id));
   const full = new Map(c.groups.prunable.map((g) => [g.id, g.width]));
-  const costs = c.latency.costs(precision);
-  const fixed = costs.filter((k) => !k.groups.some((g) => free.has(g))).reduce((s, k) => s + k.ms(full), 0);
+  const costs = c.latency.costs(precision).map((k) => {
+    // A kernel costs nothing when a branch that holds it is left out.
+    const holders = c.branches.filter((b) => free.has(b.group) && b.nodes.has(k.id)).map((b) => b.group);
+    const groups = [...new Set([...k.groups.filter((g) => free.has(g)), ...holders])];
+    const ms = (w: ReadonlyMap<string, number>): number =>
+      holders.some((g) => w.get(g) === 0) ? 0 : k.ms(withFull(full, w));
+    return { groups, ms };
+  });
   return {
     choices,
-    kernels: costs
-      .filter((k) => k.groups.some((g) => free.has(g)))
-      .map((k) => ({ groups: k.groups.filter((g) => free.has(g)), ms: (w) => k.ms(withFull(full, w)) })),
-    fixedMs: c.latency.fixedMs(precision) + fixed,
+    kernels: costs.filter((k) => k.groups.length > 0),
+    fixedMs: costs.filter((k) => k.groups.length === 0).reduce((s, k) => s + k.ms(full), c.latency.fixedMs(precision)),
   };
 }
 
@@ -121,7 +134,9 @@ function within(p: AllocationProblem, ms: number): Allocation {
 
 async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Promise<Proposal> {
   const keep = keepOf(c, a.widths);
-  const cut = sliceGraph(c.subject.graph, c.groups, keep);
+  const dropped = droppedBranches(c.branches, a.widths);
+  const gone = new Set(dropped.flatMap((b) => [...b.nodes]));
+  const cut = dropBranches(sliceGraph(c.subject.graph, c.groups, keep), dropped);
   const feeds = feedsFor(c.subject, c.call);
   const [original, candidate] = await timeTogether(
     c.device,
@@ -138,19 +153,20 @@ async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Pro
     precision: o.precision,
     widths,
     keep,
+    gone,
     cut,
-    prediction: c.latency.msAt(widths, o.precision),
+    prediction: c.latency.msAt(widths, o.precision, gone),
     loss: a.loss,
     measuredMs: candidate.latency[o.percentile],
     limitMs: limitOf(o.budget, o.percentile, original),
   };
 }
 
-/** Which channels remain, for widths below the full ones. */
+/** Which channels remain, for widths below the full ones; groups of branches that are left out stay as they are. */
 function keepOf(c: ProposeContext, widths: ReadonlyMap<string, number>): Keep {
   const keep = new Map<string, Int32Array>();
   for (const [id, width] of widths) {
-    if (width < c.groups.group(id).width) keep.set(id, keepLast(c.ranking.orders.get(id)!, width));
+    if (width > 0 && width < c.groups.group(id).width) keep.set(id, keepLast(c.ranking.orders.get(id)!, width));
   }
   return keep;
 }

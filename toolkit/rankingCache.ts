@@ -8,13 +8,13 @@ import type { Criterion } from "./options.js";
 import type { Ranking } from "./ranking.js";
 
 /** Raised whenever a ranking of the same inputs may come out differently. */
-const RANKING_VERSION = 1;
+const RANKING_VERSION = 2;
 
 const schema = z.object({
   orders: z.record(z.string(), z.array(z.number().int().nonnegative())),
   losses: z.record(
     z.string(),
-    z.object({ widths: z.array(z.number().int().positive()), loss: z.array(z.number().nonnegative()) }),
+    z.object({ widths: z.array(z.number().int().nonnegative()), loss: z.array(z.number().nonnegative()) }),
   ),
 });
 

@@ -9,7 +9,7 @@ import { classScores, type Evaluation, type Golden, type Timed } from "./onDevic
 import { writeModel } from "./onnx/index.js";
 import { costsOf } from "./ops/costs.js";
 import type { FitOptions } from "./options.js";
-import type { Proposal } from "./propose.js";
+import { isCut, type Proposal } from "./propose.js";
 import type { ChannelGroups, Widths } from "./prune/groups.js";
 import { agreement, Similarity } from "./quantize/index.js";
 import type { Agreement, Candidate, FitReport, GroupChange, LayerChange, ModelFigures } from "./report/index.js";
@@ -197,7 +197,7 @@ function candidatesOf(i: ReportInput, original: ModelFigures, fitted: ModelFigur
     },
     ...i.weighed.map((w) => {
       const chosen = w.proposal === i.chosen.proposal;
-      const cut = w.proposal.keep.size > 0;
+      const cut = isCut(w.proposal);
       return {
         name: `${cut ? "cut" : "uncut"}, ${w.proposal.precision}`,
         latencyMs: chosen ? fitted.latencyMs[percentile] : w.proposal.measuredMs,
@@ -224,11 +224,10 @@ function candidatesOf(i: ReportInput, original: ModelFigures, fitted: ModelFigur
 
 function layersOf(i: ReportInput): LayerChange[] {
   const { latency, chosen, groups, subject } = i;
-  const { precision } = chosen.proposal;
+  const { precision, widths, gone } = chosen.proposal;
   const full: Widths = new Map(groups.prunable.map((g) => [g.id, g.width]));
-  const { widths } = chosen.proposal;
   const before = latency.layerMs(full, "fp32");
-  const after = latency.layerMs(widths, precision);
+  const after = latency.layerMs(widths, precision, gone);
   const channels = (g: Graph, value: string): number | null => {
     const d = typeOf(g, value)?.dims?.[1];
     return typeof d === "number" ? d : null;
@@ -237,7 +236,7 @@ function layersOf(i: ReportInput): LayerChange[] {
     name: k.id,
     op: k.ops.join(" + "),
     widthBefore: channels(subject.graph, k.output),
-    widthAfter: channels(chosen.proposal.cut, k.output),
+    widthAfter: gone.has(k.id) ? 0 : channels(chosen.proposal.cut, k.output),
     msBefore: Math.max(0, before.get(k.id) ?? 0),
     msAfter: Math.max(0, after.get(k.id) ?? 0),
     precision: precision === "int8" && !k.nodes.some((n) => chosen.keptFloat.has(n)) ? "int8" : "fp32",

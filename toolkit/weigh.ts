@@ -6,9 +6,9 @@ import type { LatencyModel } from "./latency/index.js";
 import { ratioOf } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import { needsReducedRange, toInt8 } from "./precision.js";
-import type { Proposal } from "./propose.js";
+import { isCut, type Proposal } from "./propose.js";
 import { reestimateStatistics } from "./prune/batchNorm.js";
-import { keptPositions, type Widths } from "./prune/groups.js";
+import { keptPositions } from "./prune/groups.js";
 import { reconstruct } from "./prune/reconstruct.js";
 import { relativeError } from "./prune/sensitivity.js";
 import { outputsOn } from "./prune/walk.js";
@@ -39,7 +39,7 @@ export async function weigh(f: Fitting, proposals: readonly Proposal[], latency:
 
 /** Least squares, plain cut and re-estimated statistics, judged on held-back images; the nearest to the original wins. */
 async function repair(f: Fitting, p: Proposal): Promise<Graph> {
-  if (p.keep.size === 0) return p.cut;
+  if (!isCut(p)) return p.cut;
   const settings = { signal: f.o.signal, onProgress: f.o.onProgress };
   const kept = (name: string, axis: number) => keptPositions(f.groups, p.keep, name, axis);
   const candidates = [
@@ -74,7 +74,7 @@ async function inPrecision(
     signal: f.o.signal,
   };
   const all = await toInt8(repaired, settings);
-  const notFaster = slowerInInt8(latency, p.widths);
+  const notFaster = slowerInInt8(latency, p);
   if (notFaster.size === 0) return all;
   // The table knows each kernel, but not what changing between integers and floats costs: the whole model decides.
   const some = await toInt8(repaired, { ...settings, notFaster });
@@ -83,8 +83,8 @@ async function inPrecision(
 }
 
 /** Nodes of kernels that the table says are clearly slower on integers. */
-function slowerInInt8(latency: LatencyModel, widths: Widths): Set<string> {
-  const [float, integer] = [latency.layerMs(widths, "fp32"), latency.layerMs(widths, "int8")];
+function slowerInInt8(latency: LatencyModel, p: Proposal): Set<string> {
+  const [float, integer] = (["fp32", "int8"] as const).map((precision) => latency.layerMs(p.widths, precision, p.gone));
   const slower = latency.kernels.filter((k) => integer.get(k.id)! > CLEARLY_FASTER * float.get(k.id)!);
   return new Set(slower.flatMap((k) => k.nodes));
 }
@@ -97,7 +97,7 @@ export async function finetuned(
 ): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
   const epochs = f.o.finetune ?? 0;
   if (epochs === 0) return w;
-  if (w.proposal.keep.size === 0) {
+  if (!isCut(w.proposal)) {
     f.warn("the budget is kept without a cut, so there was nothing to fine-tune");
     return w;
   }

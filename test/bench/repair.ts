@@ -1,7 +1,7 @@
 /**
  * What repair and distillation give at one and the same set of widths.
  *
- *   npx tsx test/bench/repair.ts [--model resnet56-cifar10] [--budget 60%] [--epochs 5] [--learning-rate 0.02] [--seed 1]
+ *   npx tsx test/bench/repair.ts [--model resnet56-cifar10] [--budget 60%] [--epochs 5] [--learning-rate 0.02] [--blocks keep] [--seed 1]
  *
  * Widths are chosen once for a float net within the budget. Each line is the same widths and channels: cut and nothing else,
  * statistics re-estimated, weights solved again, and that net distilled from the original on the training images. Also the
@@ -17,6 +17,7 @@ import { writeModel } from "../../toolkit/onnx/index.js";
 import { profileModel } from "../../toolkit/profile.js";
 import { propose } from "../../toolkit/propose.js";
 import { reestimateStatistics } from "../../toolkit/prune/batchNorm.js";
+import { dropBranches, droppedBranches, findBranches } from "../../toolkit/prune/branches.js";
 import { findGroups, keptPositions } from "../../toolkit/prune/groups.js";
 import { keepLast, normScores, orderByScore } from "../../toolkit/prune/importance.js";
 import { reconstruct } from "../../toolkit/prune/reconstruct.js";
@@ -31,6 +32,7 @@ const { values: flags } = parseArgs({
     budget: { type: "string", default: "60%" },
     epochs: { type: "string", default: "5" },
     "learning-rate": { type: "string" },
+    blocks: { type: "string", default: "drop" },
     seed: { type: "string", default: "1" },
   },
 });
@@ -49,17 +51,21 @@ try {
   const calibration = await imageBatches(subject, train, range(0, 512));
   const heldBack = await imageBatches(subject, train, range(512, 768));
   const groups = findGroups(graph);
+  const branches = flags.blocks === "keep" ? [] : findBranches(graph, groups);
   const profile = await profileModel({ graph, groups, runner, seed });
+  const candidates = new Map(profile.candidateWidths);
+  for (const { group } of branches) candidates.set(group, [0, ...(candidates.get(group) ?? [])]);
   const ranking = await rank(graph, groups, {
     criterion: "reconstruction",
     calibration: calibration.tensors,
     labels: calibration.labels,
     heldBack: heldBack.tensors,
-    candidates: profile.candidateWidths,
+    candidates,
   });
   const context = {
     subject,
     groups,
+    branches,
     device,
     call: oneCall(subject, calibration.tensors[0]),
     latency: profile.model,
@@ -93,10 +99,11 @@ try {
   };
   await line("original", () => graph);
   await line("cut by L1 norm, nothing else", () => {
-    const byNorm = [...widths].map(
-      ([id, w]) => [id, keepLast(orderByScore(normScores(graph, groups, groups.group(id), 1)), w)] as const,
+    const byNorm = [...keep].map(
+      ([id, kept]) =>
+        [id, keepLast(orderByScore(normScores(graph, groups, groups.group(id), 1)), kept.length)] as const,
     );
-    return sliceGraph(graph, groups, new Map(byNorm));
+    return dropBranches(sliceGraph(graph, groups, new Map(byNorm)), droppedBranches(branches, widths));
   });
   await line("cut, nothing else", () => cut);
   await line("cut, statistics re-estimated", () => reestimateStatistics(cut, calibration.tensors));

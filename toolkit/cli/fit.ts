@@ -42,6 +42,11 @@ const declare = (y: Argv) => {
       describe: "INT8 where the device gains, never, or wherever possible (auto)",
     })
     .option("criterion", { choices: criteria, group, describe: "how channels are ranked (reconstruction)" })
+    .option("blocks", {
+      choices: ["drop", "keep"] as const,
+      group,
+      describe: "whether whole residual branches may be left out (drop)",
+    })
     .option("calibration-images", {
       type: "string",
       requiresArg: true,
@@ -78,7 +83,7 @@ export const fit: Command<Flags> = {
 };
 
 function options(flags: Flags): FitOptions {
-  const { model, budget, device, percentile, data, int8, criterion } = flags;
+  const { model, budget, device, percentile, data, int8, criterion, blocks } = flags;
   return given({
     model,
     budget: String(budget),
@@ -87,6 +92,7 @@ function options(flags: Flags): FitOptions {
     data,
     int8,
     criterion,
+    blocks,
     threads: optionalNumber("--threads", flags.threads, 1),
     finetune: optionalNumber("--finetune", flags.finetune, 0),
     limit: optionalNumber("--limit", flags.limit, 1),
@@ -112,7 +118,7 @@ export async function fitAndWrite(options: FitOptions, out: string, context: Con
 function outputFiles(report: FitReport, model: Uint8Array) {
   const checked = fitReportSchema.parse(report);
   return [
-    { name: `${basename(report.model.file, ".onnx")}.fitted.onnx`, bytes: model },
+    { name: `${report.model.file.replace(/\.(onnx|tflite)$/i, "")}.fitted.onnx`, bytes: model },
     { name: "report.json", bytes: `${JSON.stringify(checked, null, 2)}\n` },
     { name: "report.html", bytes: renderHtml(checked) },
   ];

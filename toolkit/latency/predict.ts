@@ -40,10 +40,13 @@ export interface LatencyModel {
   readonly precisions: readonly Precision[];
   /** A net given by the dims of its values. */
   ms(dims: DimsOf, precision?: PrecisionChoice): Prediction;
-  /** A net given by the widths of its groups. Cheap: estimates are kept per kernel and widths. */
-  msAt(widths: Widths, precision?: PrecisionChoice): Prediction;
+  /**
+   * A net given by the widths of its groups. Cheap: estimates are kept per kernel and widths.
+   * @param gone nodes that the net no longer has; a kernel built around one of them costs nothing
+   */
+  msAt(widths: Widths, precision?: PrecisionChoice, gone?: ReadonlySet<string>): Prediction;
   /** Kernel id to milliseconds; the values add up to `msAt(...).ms`. */
-  layerMs(widths: Widths, precision?: PrecisionChoice): Map<string, number>;
+  layerMs(widths: Widths, precision?: PrecisionChoice, gone?: ReadonlySet<string>): Map<string, number>;
   /**
    * Corrected cost of every kernel; with `fixedMs`, sums of these equal `msAt(...).ms`. The correction subtracts what profiling
    * added per launch, so a kernel of few microseconds may cost slightly less than nothing.
@@ -98,12 +101,17 @@ export function latencyModel(table: LatencyTable, kernels: readonly Kernel[]): L
   const perCallUs = (choice: PrecisionChoice): number =>
     kernels.reduce((sum, k) => sum + correctionFor(precisionOf(choice, k)).perCallUs, 0) / Math.max(1, kernels.length);
 
-  const predict = (choice: PrecisionChoice, widthsOf: (k: Kernel) => readonly number[]) => {
+  const predict = (
+    choice: PrecisionChoice,
+    widthsOf: (k: Kernel) => readonly number[],
+    gone: ReadonlySet<string> = new Set(),
+  ) => {
     let tableUs = 0;
     let ms = perCallUs(choice) / 1000;
     let interpolated = 0;
     let spread = 0;
     const us = kernels.map((k, i) => {
+      if (gone.has(k.id)) return 0;
       const p = precisionOf(choice, k);
       const estimate = known(estimators.get(p), p)[i](widthsOf(k));
       tableUs += estimate.us;
@@ -129,9 +137,9 @@ export function latencyModel(table: LatencyTable, kernels: readonly Kernel[]): L
     kernels,
     precisions,
     ms: (dims, precision = first) => predict(precision, (k) => k.signature(dims).widths).prediction,
-    msAt: (widths, precision = first) => predict(precision, at(widths)).prediction,
-    layerMs(widths, precision = first) {
-      const { prediction, us, tableUs } = predict(precision, at(widths));
+    msAt: (widths, precision = first, gone) => predict(precision, at(widths), gone).prediction,
+    layerMs(widths, precision = first, gone) {
+      const { prediction, us, tableUs } = predict(precision, at(widths), gone);
       return new Map(kernels.map((k, i) => [k.id, tableUs > 0 ? (prediction.ms * us[i]) / tableUs : 0]));
     },
     costs: (precision = first) =>

@@ -97,15 +97,23 @@ export async function reconstruct(
 
 const TARGET = "edgefit_target";
 
-/** Whether what a node reads differs from the original: something before it lost channels or will be solved again. */
+/** Whether what a node reads differs from the original: something before it went, lost channels or will be solved again. */
 function reachedByCut(original: Graph, cut: Graph): (n: LinearNode) => boolean {
   const changed = new Set<string>();
+  const before = new Map(original.nodes.map((n) => [n.name, n]));
   for (const node of cut.nodes) {
-    const narrower = node.inputs.some((name) => {
+    const differs = node.inputs.some((name, i) => {
       const [then, now] = [original.initializers.get(name), cut.initializers.get(name)];
-      return changed.has(name) || (then && now && then.dims.join() !== now.dims.join());
+      if (then && now && then.dims.join() !== now.dims.join()) return true;
+      // A value of the name that it had before, unless a branch between was left out.
+      return changed.has(name) || (!now && before.get(node.name)?.inputs[i] !== name);
     });
-    if (narrower) for (const out of node.outputs) changed.add(out);
+    if (differs) {
+      for (const out of node.outputs) changed.add(out);
+      for (const [i, name] of node.inputs.entries()) {
+        if (!cut.initializers.has(name) && before.get(node.name)?.inputs[i] !== name) changed.add(name);
+      }
+    }
   }
   return (n) => changed.has(n.node.inputs[n.rule.data]);
 }

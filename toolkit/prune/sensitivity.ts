@@ -210,7 +210,7 @@ export interface SensitivityOptions extends RunSettings {
  * Loss of every candidate width of every group.
  *
  * @param orders channels of each group, least important first
- * @param candidates widths per group, ascending, ending with the full width
+ * @param candidates widths per group, ascending, ending with the full width; 0 where the branch may go that the group lives in
  * @param batches held-back images (not those of the moments)
  */
 export async function measureLosses(
@@ -234,10 +234,15 @@ export async function measureLosses(
     o.onProgress?.({ stage: "measuring what each width costs", done: i, total: chosen.length, note: group.id });
     await walk.advance(firstReader(group));
     const widths = candidates.get(group.id)!;
-    const probes = spacedOut(
-      widths.filter((w) => w < group.width),
-      o.measured ?? 3,
-    );
+    const narrow = widths.filter((w) => w < group.width);
+    // Nothing left is another thing than little left: no interpolation between the two.
+    const probes = [
+      ...narrow.filter((w) => w === 0),
+      ...spacedOut(
+        narrow.filter((w) => w > 0),
+        o.measured ?? 3,
+      ),
+    ];
     const known = new Map<number, number>([[group.width, 0]]);
     for (const w of probes) {
       const variant = withoutChannels(g, groups, group, keepLast(orders.get(group.id)!, w), moments);

@@ -190,13 +190,14 @@ function layers(r: FitReport): Markup {
 
 function groups(r: FitReport): Markup {
   const frozen = r.groups.filter((g) => g.frozen !== null);
-  const cut = r.groups.filter((g) => g.widthAfter < g.widthBefore).length;
+  const cut = r.groups.filter((g) => g.widthAfter > 0 && g.widthAfter < g.widthBefore).length;
+  const gone = r.layers.filter((l) => l.widthAfter === 0).length;
   const rows = frozen.map(
     (g) =>
       html`<tr><th scope="row">${g.producers.join(", ")}</th><td class="value">${g.widthBefore}</td><td>${g.frozen as string}</td></tr>`,
   );
   return html`<section id="groups"><h2>What could not be pruned</h2>
-<p class="muted">Channels that must live or die together form a group. Of ${r.groups.length} groups ${cut} became narrower and ${frozen.length} ${frozen.length === 1 ? "is" : "are"} frozen.</p>
+<p class="muted">Channels that must live or die together form a group. Of ${r.groups.length} groups ${cut} became narrower${gone > 0 ? `, ${gone} of ${r.layers.length} layers went as a whole` : ""} and ${frozen.length} ${frozen.length === 1 ? "is" : "are"} frozen.</p>
 ${frozen.length === 0 ? null : html`<table class="names"><thead><tr><th scope="col">Made by</th><th scope="col" class="value">Channels</th><th scope="col">Why it stays</th></tr></thead><tbody>${rows}</tbody></table>`}</section>`;
 }
 
