@@ -17,6 +17,7 @@ export { BudgetError, EdgefitError, type ErrorFacts, isEdgefitError, ModelError,
 export type { Graph, OpNode, Value, ValueType } from "./graph/graph.js";
 export type { Progress, ProgressEvent } from "./graph/progress.js";
 export type { ElemType, Tensor } from "./graph/tensor.js";
+export { type Imported, type ImportOptions, importModel } from "./importModel.js";
 export { type Inspection, inspect, inspectModel } from "./inspect.js";
 export { readModel, readModelFile, writeModel, writeModelFile } from "./onnx/index.js";
 export type {
@@ -36,6 +37,7 @@ export {
   reportJsonSchema,
   writeFitOutput,
 } from "./report/index.js";
+export { importTflite, type TfliteOptions } from "./tflite/index.js";
 export { type ValidatedModel, type Validation, validate } from "./validate.js";
 export { toolVersion } from "./version.js";
 export {

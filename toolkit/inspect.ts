@@ -3,7 +3,7 @@ import { type Dim, type Graph, opsetOf, typeOf, type ValueType } from "./graph/g
 import { byteLengthOf } from "./graph/stored.js";
 import type { ElemType } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
-import { readModelFile } from "./onnx/index.js";
+import { readAnyModel } from "./modelFile.js";
 import { costsOf } from "./ops/costs.js";
 import { ruleFor } from "./ops/index.js";
 import { type InferOptions, inferShapes } from "./ops/infer.js";
@@ -118,5 +118,5 @@ export function inspectModel(model: Graph, o: InferOptions = {}): Inspection {
 
 /** `inspectModel` on a file. Throws ModelError for a file that is no model. */
 export async function inspect(o: InspectOptions): Promise<Inspection> {
-  return inspectModel(await readModelFile(o.model), o.dims ? { dims: o.dims } : {});
+  return inspectModel(await readAnyModel(o.model), o.dims ? { dims: o.dims } : {});
 }

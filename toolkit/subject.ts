@@ -13,7 +13,7 @@ import { EdgefitError, ModelError } from "./graph/errors.js";
 import { feedsOf, type Graph, opsetOf } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
-import { readModelFile, readSelfContained } from "./onnx/index.js";
+import { readAnyModel, runnableBytes } from "./modelFile.js";
 import { inferShapes } from "./ops/infer.js";
 import { RAISED_OPSET, raiseOpset } from "./ops/raiseOpset.js";
 import type { PreprocessOptions } from "./options.js";
@@ -21,7 +21,7 @@ import type { PreprocessOptions } from "./options.js";
 export interface Subject {
   /** File name without its folder. */
   file: string;
-  /** The file as it is, with external data inside, to be measured as the original. */
+  /** The file as it is (external data inside, TFLite converted), to be measured as the original. */
   bytes: Uint8Array;
   sha256: string;
   /** Tidy, operator set 13 or newer, shapes inferred. */
@@ -51,7 +51,7 @@ const OPEN_BATCH = 100;
  */
 export async function openSubject(o: SubjectOptions): Promise<Subject> {
   const graph = await readGraph(o.model, o.dims);
-  const bytes = new Uint8Array(await readSelfContained(o.model));
+  const bytes = new Uint8Array(await runnableBytes(o.model));
   const file = basename(o.model);
   const { name, dims, fixedBatch } = imageInput(graph, file);
   const subject: Subject = {
@@ -79,7 +79,7 @@ export async function openSubject(o: SubjectOptions): Promise<Subject> {
 
 /** A model file as a tidy graph with inferred shapes. Operator sets older than 13 are raised to 13. */
 export async function readGraph(path: string, dims: Record<string, number> = {}): Promise<Graph> {
-  const read = await readModelFile(path);
+  const read = await readAnyModel(path);
   try {
     const inferred = inferShapes(tidy(read), { dims });
     return opsetOf(inferred) < RAISED_OPSET ? inferShapes(raiseOpset(inferred), { dims }) : inferred;

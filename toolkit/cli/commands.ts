@@ -2,9 +2,10 @@
 import type { AnyCommand } from "./command.js";
 import { demo } from "./demo.js";
 import { fit } from "./fit.js";
+import { importCommand } from "./import.js";
 import { inspect } from "./inspect.js";
 import { profile } from "./profile.js";
 import { train } from "./train.js";
 import { validate } from "./validate.js";
 
-export const commands: readonly AnyCommand[] = [fit, inspect, profile, validate, train, demo];
+export const commands: readonly AnyCommand[] = [fit, inspect, importCommand, profile, validate, train, demo];

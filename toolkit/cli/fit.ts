@@ -1,5 +1,5 @@
 /** `edgefit fit`: cut a model to a latency budget and write it with its report. */
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Argv } from "yargs";
 import type { FitOptions } from "../options.js";
 import { checkOutputFolder, type FitReport, fitReportSchema, renderHtml, writeFitOutput } from "../report/index.js";

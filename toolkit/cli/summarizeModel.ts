@@ -1,4 +1,4 @@
-/** What `inspect`, `profile` and `train` found, for the terminal. */
+/** What `inspect`, `import`, `profile` and `train` found, for the terminal. */
 import type { TrainedEyeState } from "../../samples/driver-monitoring/training.js";
 import type { Inspection } from "../inspect.js";
 import type { DeviceProfileResult } from "../profileDevice.js";
@@ -57,6 +57,22 @@ export function inspectionSummary(file: string, m: Inspection, o: { ops: boolean
     c.bold(`${m.frozen.length} cannot`),
     ...(frozen.length ? [table(["made by", "channels", "why"], frozen, c, ["left", "right", "left"])] : []),
   ].join("\n");
+}
+
+/** The result of `import`: what was written. */
+export function importSummary(file: string, m: Inspection, c: Colors): string {
+  const value = (v: Inspection["inputs"][number]) => `${v.name} ${v.elemType} ${dimsText(v.dims)}`;
+  return facts(
+    [
+      ["written", file],
+      ...m.inputs.map((v, i) => [i === 0 ? "inputs" : "", value(v)] as const),
+      ...m.outputs.map((v, i) => [i === 0 ? "outputs" : "", value(v)] as const),
+      ["operators", formatCount(m.totals.nodes)],
+      ["parameters", `${formatCount(m.totals.params)}, ${formatBytes(m.totals.parameterBytes)}`],
+      ["channel groups", `${m.groups.length} can be pruned, ${m.frozen.length} cannot`],
+    ],
+    c,
+  );
 }
 
 /** At most three names. */

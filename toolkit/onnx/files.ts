@@ -16,7 +16,8 @@ export async function readModelFile(path: string): Promise<Graph> {
   return readModel(await modelBytes(path), { where: path, external: externalFiles(dirname(path)) });
 }
 
-async function modelBytes(path: string): Promise<Uint8Array> {
+/** The bytes of a model file. Throws ModelError with `where` set to the path for what cannot be read or is no file. */
+export async function modelBytes(path: string): Promise<Uint8Array> {
   try {
     const facts = await stat(path);
     if (facts.isDirectory())

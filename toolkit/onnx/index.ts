@@ -1,5 +1,5 @@
 /** ONNX files to graphs and back. */
-export { readModelFile, readSelfContained, writeModelFile } from "./files.js";
+export { modelBytes, readModelFile, readSelfContained, writeModelFile } from "./files.js";
 export { type ReadOptions, readModel, readTensor } from "./read.js";
 export type { ExternalReader } from "./tensorData.js";
 export { writeModel } from "./write.js";

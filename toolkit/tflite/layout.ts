@@ -81,6 +81,21 @@ export function reshapedLayout(
   return usual.find(fits) ?? withUnits(order, rank);
 }
 
+/**
+ * The layout of `before` from which a Reshape leads to `after` lying in the layout `wanted`; undefined where none does. One
+ * Transpose there and one Reshape are what a channel shuffle comes to.
+ */
+export function layoutBefore(before: readonly number[], after: readonly number[], wanted: Layout): Layout | undefined {
+  const batch = before[0] === after[0];
+  const groups = groupsOf(before, after, batch);
+  if (!groups) return undefined;
+  const first = (axis: number) => groups.find((g) => g.after[0] === axis);
+  const order = wanted.flatMap((axis) => first(axis)?.before ?? []);
+  const layout = withUnits(order, before.length);
+  const left = reshapedLayout(before, layout, after);
+  return left && sameLayout(left, wanted) ? layout : undefined;
+}
+
 /** Groups of axes larger than 1 (and the batch) with equal products; undefined when there are none such. */
 function groupsOf(before: readonly number[], after: readonly number[], batch: boolean) {
   const groups: { before: number[]; after: number[] }[] = [];

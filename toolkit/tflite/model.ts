@@ -59,7 +59,11 @@ export const isTflite = (bytes: Uint8Array): boolean => new FlatBuffer(bytes).id
 export function readTflite(bytes: Uint8Array): TfliteModel {
   const file = new FlatBuffer(bytes);
   if (file.identifier !== IDENTIFIER)
-    throw refuse("not-tflite", `this is not a TFLite file: the identifier "${IDENTIFIER}" is missing`);
+    throw refuse(
+      "not-tflite",
+      `this is not a TFLite file: the identifier "${IDENTIFIER}" is missing`,
+      "an ONNX model needs no import",
+    );
   const model = file.root();
   const version = model.u32(field.model.version);
   if (version !== SCHEMA_VERSION)

@@ -1,7 +1,7 @@
 /** RESHAPE, SQUEEZE, EXPAND_DIMS and TRANSPOSE: the same elements under other axes, at the price of few Transpose nodes or none. */
 import { sizeOf } from "../../graph/tensor.js";
 import type { Call, Converter } from "../context.js";
-import { asInFile, permute, physical, reshapedLayout, sameLayout } from "../layout.js";
+import { asInFile, channelsFirst, layoutBefore, permute, physical, reshapedLayout, sameLayout } from "../layout.js";
 import { option } from "../schema.js";
 import type { Value } from "../values.js";
 
@@ -21,9 +21,14 @@ export function reshaped(c: Call, v: Value, dims: readonly number[], name = v.na
   }
   if (batch && dims.length === 2 && v.forms.length > 0)
     return { ...c.values.computed(name, dims, c.facts(v), []), flattened: v };
-  const plain = asInFile(dims.length);
-  const ref = c.values.reshape(c.values.stored(v, asInFile(v.dims.length)), v.dims, dims, name);
-  return c.values.computed(name, dims, c.facts(v), [{ layout: plain, ref }]);
+  const image = channelsFirst(dims.length);
+  const fromImage = v.forms.some((f) => !sameLayout(f.layout, asInFile(v.dims.length)));
+  const before = fromImage ? layoutBefore(v.dims, dims, image) : undefined;
+  const from = before ?? asInFile(v.dims.length);
+  const layout = before ? image : asInFile(dims.length);
+  const x = c.values.stored(v, from);
+  const ref = c.values.reshape(x, physical(v.dims, from), physical(dims, layout), name);
+  return c.values.computed(name, dims, c.facts(v), [{ layout, ref }]);
 }
 
 function reshapedConstant(c: Call, v: Value, dims: readonly number[], name: string): Value {
