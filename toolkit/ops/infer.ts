@@ -62,12 +62,16 @@ const SYMBOL_BASE = 2 ** 50;
 /** Symbolic dimensions as numbers and back, for operators that only move elements. */
 class Symbols {
   private readonly names: Dim[] = [];
+  private readonly places = new Map<string, number>();
 
   encode(d: Dim): number {
     if (typeof d === "number") return d;
     // Two unknown dimensions are never the same one.
-    const known = d === null ? -1 : this.names.indexOf(d);
-    return SYMBOL_BASE + (known >= 0 ? known : this.names.push(d) - 1);
+    const known = d === null ? undefined : this.places.get(d);
+    if (known !== undefined) return SYMBOL_BASE + known;
+    const place = this.names.push(d) - 1;
+    if (d !== null) this.places.set(d, place);
+    return SYMBOL_BASE + place;
   }
 
   decode(v: number): Dim {
