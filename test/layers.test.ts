@@ -47,7 +47,7 @@ function layerOf(file: string): string {
 const base = ["graph"];
 const middle = [...base, "onnx", "ops", "runtime"];
 const passes = [...middle, "latency", "prune", "train", "quantize"];
-const stories = [...passes, "zoo", "methods", "data", "report", "floor", "runners", "device-profiles"];
+const stories = [...passes, "tflite", "zoo", "methods", "data", "report", "floor", "runners", "device-profiles"];
 
 /** Which other layers a layer may import; its own it always may. */
 const allowed: Record<string, readonly string[]> = {
