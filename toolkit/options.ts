@@ -54,6 +54,8 @@ export interface FitOptions extends DeviceOptions {
   preprocess?: PreprocessOptions;
   /** Epochs of distillation from the original. Default 0. */
   finetune?: number;
+  /** Epochs of the same in INT8, with rounded weights and activations, where INT8 is chosen. Default 0. */
+  qat?: number;
   /** `auto`: per layer, where the table says the device gains. Default `auto`. */
   int8?: "auto" | "off" | "on";
   /** Default `reconstruction`. */
@@ -85,4 +87,56 @@ export interface ValidateOptions extends DeviceOptions {
   data?: string | Dataset;
   preprocess?: PreprocessOptions;
   limit?: number;
+}
+
+export interface QuantizeModelOptions extends CommonOptions {
+  model: string;
+  /** Images for calibration; needed unless `weightOnly`. */
+  data?: string | Dataset;
+  preprocess?: PreprocessOptions;
+  /** Values of symbolic dimensions. */
+  dims?: Record<string, number>;
+  /** What the model is made for and timed on. Absent: rules for this machine, nothing is timed. */
+  device?: Device;
+  /** Threads of the runtime on the device. Default 1. */
+  threads?: number;
+  /** Default `qdq`. */
+  format?: "qdq" | "qoperator";
+  /** Type of activations. Default `u8`. */
+  activations?: "u8" | "s8" | "u16" | "s16";
+  /** Zero in the middle of every activation's grid. Default false. */
+  symmetric?: boolean;
+  /** Default `per-channel`. */
+  weights?: "per-channel" | "per-tensor";
+  /** 7-bit weights. `auto`: on x64 processors without VNNI. Default `auto`. */
+  reduceRange?: "auto" | "on" | "off";
+  /** `auto`: whichever brings the output nearest to float. Default `auto`. */
+  ranges?: "auto" | "minmax" | "moving-average" | "percentile" | "entropy" | "mse";
+  /** Of `ranges: "percentile"`. Default 99.99. */
+  percentile?: number;
+  /** `fast`: nearest rounding. `balanced`: equalisation where it helps, second-order rounding. `best`: learned rounding. Default `balanced`. */
+  quality?: "fast" | "balanced" | "best";
+  /** Cross-layer equalisation is tried. Default: as `quality` says. */
+  equalize?: boolean;
+  /** Default: as `quality` says. */
+  rounding?: "nearest" | "gptq" | "adaround";
+  /** The correction of biases is tried. Default true. */
+  biasCorrection?: boolean;
+  /** Points of accuracy (of agreement without labels) that may be lost on held-back training images; layers stay float for it. */
+  maxDrop?: number;
+  /** Names of nodes that stay float. */
+  keepFloat?: readonly string[];
+  /** 8-bit weights of matrix products, float activations; needs no data. */
+  weightOnly?: boolean;
+  /** Refused with the reason: see `docs/quantization-notes.md`. */
+  dynamic?: boolean;
+  /** Measures what every layer alone costs. Default false. */
+  explain?: boolean;
+  /** Calibration images. Default 512. */
+  images?: number;
+  /** At most this many test images for accuracy. Default: all. */
+  limit?: number;
+  /** Default 1. */
+  seed?: number;
+  cacheDir?: string;
 }

@@ -1,6 +1,13 @@
 /** Reports: their shape, the page, and how they reach a folder. */
 export * from "./format.js";
 export { headline, renderHtml } from "./html.js";
+export { quantizeHeadline, renderQuantizeHtml } from "./quantizeHtml.js";
+export {
+  type QuantizedLayer,
+  type QuantizeReport,
+  quantizedLayerSchema,
+  quantizeReportSchema,
+} from "./quantizeSchema.js";
 export {
   type Agreement,
   type Candidate,
