@@ -1,5 +1,6 @@
 /** Attention over whole sequences, its linear form, and the rotary position encoding that goes with both. */
 import { attrInt, type Dim, type OpNode, type ValueType } from "../graph/graph.js";
+import { linkAttention, resizeAttention } from "./attentionLinks.js";
 import { inputDims, inputType, mapDim, sumDims } from "./dims.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 
@@ -45,6 +46,8 @@ const Attention: OpRule = {
       { elemType, dims: [q.batch, q.heads, q.length, total] },
     ].slice(0, n.outputs.length);
   },
+  channels: linkAttention,
+  resize: resizeAttention,
   // Scores, then their sum over the values.
   macs: (n, [q, k, v]) => {
     const [a, b, d] = [

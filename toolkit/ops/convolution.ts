@@ -37,7 +37,7 @@ const repeated = (ids: ChannelIds, times: number): ChannelIds =>
   Int32Array.from({ length: ids.length * times }, (_, i) => ids[Math.floor(i / times)]);
 
 /** Unifies ids at the same offset of every block and returns the first block. */
-function tieBlocks(c: ChannelContext, ids: ChannelIds, blocks: number): ChannelIds {
+export function tieBlocks(c: ChannelContext, ids: ChannelIds, blocks: number): ChannelIds {
   const size = ids.length / blocks;
   const first = ids.slice(0, size);
   for (let b = 1; b < blocks; b++) c.unify(first, ids.slice(b * size, (b + 1) * size));
@@ -48,7 +48,7 @@ function tieBlocks(c: ChannelContext, ids: ChannelIds, blocks: number): ChannelI
  * Channel links of a convolution whose weight holds output channels (per group, if `transposed`) on `outAxis` and input
  * channels (per group, unless `transposed`) on the other of the first two axes.
  */
-function convChannels(transposed: boolean): (n: OpNode, c: ChannelContext) => void {
+export function convChannels(transposed: boolean): (n: OpNode, c: ChannelContext) => void {
   return (n, c) => {
     const [x, w, bias] = n.inputs;
     const [y] = n.outputs;
@@ -86,7 +86,7 @@ function convChannels(transposed: boolean): (n: OpNode, c: ChannelContext) => vo
 }
 
 /** A depthwise convolution has as many groups as channels are left. */
-function resizeGroups(n: OpNode, c: SliceContext): OpNode {
+export function resizeGroups(n: OpNode, c: SliceContext): OpNode {
   const before = c.dimsBefore(n.inputs[0])[1];
   const groups = groupsOf(n);
   if (groups === 1 || groups !== before) return n;

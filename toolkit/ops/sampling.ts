@@ -1,6 +1,7 @@
 /** Sampling of feature maps at computed places: grids, deformed kernels, regions of interest. */
 import { attrInt, attrInts, attrString, type OpNode, type ValueType } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
+import { convChannels, resizeGroups, tieBlocks } from "./convolution.js";
 import { inputDims, inputType, staticDims, unknownDimension } from "./dims.js";
 import { freezeAxes, passAxes } from "./links.js";
 import type { ChannelContext, OpRule, ShapeContext } from "./rule.js";
@@ -42,8 +43,16 @@ const DeformConv: OpRule = {
     const kernel = attrInts(n, "kernel_shape") ?? staticDims(n, w.slice(2), "the kernel size");
     return [{ elemType, dims: [x[0], w[0], ...windowOutput(n, x.slice(2), windowOf(n, kernel))] }];
   },
+  channels: (n, c) => {
+    const [x, w, offset, bias, mask] = n.inputs;
+    for (const name of [offset, mask]) if (name) freezeAxes(n, c, name, () => true, "reads places from it");
+    // Channels are divided among the offsets in equal blocks.
+    const ids = c.ids(x)[1];
+    if (ids) tieBlocks(c, ids, attrInt(n, "offset_group", 1));
+    convChannels(false)({ ...n, inputs: bias ? [x, w, bias] : [x, w] }, c);
+  },
+  resize: resizeGroups,
   macs: (_, [, w], [y]) => sizeOf(y) * sizeOf(w.slice(1)),
-  frozenBecause: "moves its taps by offsets per group of channels",
 };
 
 /** One map per region: [R, C, height, width]; `size` gives the last two. */

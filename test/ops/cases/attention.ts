@@ -14,6 +14,27 @@ export const attention: Cases = {
       attributes: { q_num_heads: attr.int(6), kv_num_heads: attr.int(2) },
     },
     {
+      name: "values with channels",
+      opset: 23,
+      inputs: [uncut([1, 3, 4, 8]), uncut([1, 3, 6, 8]), { live: [1, 3, 6, 5], channels: 3 }],
+    },
+    {
+      name: "all with channels, packed",
+      opset: 23,
+      inputs: [
+        { live: [1, 4, 24], channels: 2 },
+        { live: [1, 6, 8], channels: 2 },
+        { live: [1, 6, 10], channels: 2 },
+      ],
+      attributes: { q_num_heads: attr.int(6), kv_num_heads: attr.int(2) },
+    },
+    {
+      name: "queries with channels, keys without",
+      opset: 23,
+      inputs: [{ live: [1, 3, 4, 8], channels: 3 }, uncut([1, 3, 6, 8]), uncut([1, 3, 6, 5])],
+      frozen: true,
+    },
+    {
       name: "with a past",
       opset: 23,
       inputs: [

@@ -30,7 +30,12 @@ export const sampling: Cases = {
       opset: 19,
       inputs: [map, { parameter: [8, 6, 3, 3] }, uncut([2, 18, 3, 4]), { parameter: [8] }, uncut([2, 9, 3, 4])],
       attributes: { strides: attr.ints([2, 2]), pads: attr.ints([1, 1, 1, 1]) },
-      frozen: true,
+    },
+    {
+      name: "two groups of channels, three of offsets",
+      opset: 19,
+      inputs: [{ live: [1, 12, 4, 4] }, { parameter: [4, 6, 1, 1] }, uncut([1, 6, 4, 4])],
+      attributes: { group: attr.int(2), offset_group: attr.int(3) },
     },
   ],
   RoiAlign: [
