@@ -85,6 +85,7 @@ function graphOfModel(p: ModelProto, external?: ExternalReader): Graph {
   if (!p.graph) throw new ModelError("not-onnx", "the model holds no graph");
   if (p.graph.node.length === 0 && p.graph.output.length === 0)
     throw new ModelError("not-onnx", "the model's graph is empty: no nodes and no outputs");
+  if (p.graph.output.length === 0) throw new ModelError("not-onnx", "the model's graph has no outputs");
   const opsets = opsetsOf(p.opsetImport);
   // Files older than the import list use the first operator set.
   if (opsets.size === 0 && irVersion < 3) opsets.set("", 1);

@@ -2,6 +2,7 @@
  * Movement of elements as index lists: a movement operator is a function from a shape to "which input element goes
  * where". The same list moves weights, shape vectors and channel ids.
  */
+import { ModelError } from "../graph/errors.js";
 import { reshapeStored, takeStored } from "../graph/stored.js";
 import { sizeOf, type Tensor, type TensorData } from "../graph/tensor.js";
 
@@ -9,6 +10,15 @@ import { sizeOf, type Tensor, type TensorData } from "../graph/tensor.js";
 export interface Movement {
   dims: readonly number[];
   from: Int32Array;
+}
+
+/** Lists of more elements than this are not made: what would need one is told so and lives without. */
+const MAX_MOVED = 2 ** 26;
+
+/** Throws ModelError `too-many-elements` where a list of `size` elements would be too long to make. */
+export function checkListed(size: number): void {
+  if (!(size <= MAX_MOVED))
+    throw new ModelError("too-many-elements", `${size} elements are more than edgefit follows one by one`);
 }
 
 /** Row-major strides, in elements. */
@@ -28,6 +38,7 @@ export function stridesOf(dims: readonly number[]): number[] {
  */
 export function strided(dims: readonly number[], steps: readonly number[], offset = 0): Movement {
   const size = sizeOf(dims);
+  checkListed(size);
   const from = new Int32Array(size);
   const index = new Array<number>(dims.length).fill(0);
   let at = offset;
@@ -48,6 +59,7 @@ export function perAxis(dims: readonly number[], coordinates: readonly ArrayLike
   const strides = stridesOf(dims);
   const out = coordinates.map((c) => c.length);
   const size = sizeOf(out);
+  checkListed(size);
   const from = new Int32Array(size);
   const index = new Array<number>(out.length).fill(0);
   for (let i = 0; i < size; i++) {
@@ -70,7 +82,10 @@ export function perAxis(dims: readonly number[], coordinates: readonly ArrayLike
 }
 
 /** 0, 1, … n-1. */
-export const upTo = (n: number): Int32Array => Int32Array.from({ length: n }, (_, i) => i);
+export function upTo(n: number): Int32Array {
+  checkListed(n);
+  return Int32Array.from({ length: n }, (_, i) => i);
+}
 
 /** Reordering of axes. */
 export function transpose(dims: readonly number[], perm: readonly number[]): Movement {
@@ -141,6 +156,9 @@ const SHORT_RUN = 32;
 
 /** Tensors of one element type, one after the other along an axis. */
 export function concatenate(parts: readonly Tensor[], axis: number): Tensor {
+  const other = parts.find((p) => p.elemType !== parts[0].elemType);
+  if (other)
+    throw new ModelError("elem-type", `tensors of types ${parts[0].elemType} and ${other.elemType} cannot be joined`);
   const dims = parts[0].dims.map((d, k) => (k === axis ? parts.reduce((s, p) => s + p.dims[k], 0) : d));
   const outer = sizeOf(dims.slice(0, axis));
   const inner = sizeOf(dims.slice(axis + 1));

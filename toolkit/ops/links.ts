@@ -1,7 +1,7 @@
 /** Channel-link rules that many operators share. All speak of ids on axes (see `ChannelContext`). */
 import { at, type OpNode } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
-import { type Movement, move } from "./layout.js";
+import { checkListed, type Movement, move } from "./layout.js";
 import type { ChannelContext, ChannelIds } from "./rule.js";
 
 /** Freezes whatever lives on the given axes of a value; the reason becomes `Op "name" <why>`. */
@@ -104,6 +104,7 @@ export function moveIdList(
   for (const [axis, ids] of axes.entries()) {
     if (!ids) continue;
     const inner = sizeOf(dims.slice(axis + 1));
+    checkListed(sizeOf(dims));
     const data = new Int32Array(sizeOf(dims));
     for (let i = 0; i < data.length; i++) data[i] = ids[Math.floor(i / inner) % dims[axis]];
     const moved = move({ elemType: "int32", dims, data }, m, -1).data as Int32Array;

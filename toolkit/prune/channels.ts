@@ -52,6 +52,11 @@ export interface ChannelLinks {
   tiedBy(id: number): OpNode | undefined;
 }
 
+/** Longer axes are no channels; one of a billion would be asked for as many ids. */
+const MAX_AXIS = 2 ** 22;
+/** Of all axes together. */
+const MAX_IDS = 2 ** 23;
+
 /** Disjoint sets of ids with path halving and union by size; a class may carry the reason why it is frozen. */
 class IdClasses {
   private readonly parent: number[] = [];
@@ -65,6 +70,10 @@ class IdClasses {
 
   make(length: number, maker: OpNode | null): ChannelIds {
     const first = this.parent.length;
+    if (first + length > MAX_IDS)
+      throw new ModelError("too-large", `the model has more than ${MAX_IDS} channels`, {
+        hint: "edgefit cuts networks for small devices; this one is beyond its reach",
+      });
     for (let i = 0; i < length; i++) {
       this.parent.push(first + i);
       this.size.push(1);
@@ -147,14 +156,25 @@ class Linker {
   visit(n: OpNode): void {
     const opset = opsetOf(this.g, n.domain);
     const rule = ruleFor(n, opset);
-    const unknownRank = [...n.inputs, ...n.outputs].some((name) => name !== "" && !typeOf(this.g, name)?.dims);
+    const types = [...n.inputs, ...n.outputs].flatMap((name) => (name === "" ? [] : [typeOf(this.g, name)?.dims]));
+    const unknownRank = types.includes(undefined);
     if (!rule?.channels || unknownRank) {
       this.freezeReads(n, whyUnknown(n, rule, unknownRank));
       return;
     }
+    if (types.some((dims) => dims?.some((d) => typeof d === "number" && d > MAX_AXIS))) {
+      this.freezeReads(n, `${at(n)} has a value with an axis longer than ${MAX_AXIS}`);
+      return;
+    }
     const sources = this.sourcesOf(n);
     const mentioned = new Set<string>();
-    rule.channels(n, this.contextOf(n, opset, mentioned, sources !== undefined));
+    try {
+      rule.channels(n, this.contextOf(n, opset, mentioned, sources !== undefined));
+    } catch (e) {
+      if (!(e instanceof ModelError) || e.code !== "too-many-elements") throw e;
+      this.freezeReads(n, `${at(n)} moves more elements than edgefit follows one by one`);
+      return;
+    }
     if (sources) {
       for (const y of n.outputs) if (y) this.derived.set(y, sources);
       return;
@@ -301,7 +321,10 @@ class Linker {
       throw new ModelError(
         "channel-links",
         `${at(n)}: ${ids.length} channels were linked to axis ${axis} of "${name}", which has ${dims[axis]}`,
-        { where: at(n), hint: "this is a bug in edgefit, please report it" },
+        {
+          where: at(n),
+          hint: "the model's shapes may not fit together; if they do, this is a bug in edgefit, please report it",
+        },
       );
     }
     const own = this.axes.get(name) ?? dims.map(() => null);
@@ -315,7 +338,7 @@ class Linker {
     if (a.length !== b.length) {
       throw new ModelError("channel-links", `${at(n)}: ${a.length} channels cannot be linked to ${b.length}`, {
         where: at(n),
-        hint: "this is a bug in edgefit, please report it",
+        hint: "the model's shapes may not fit together; if they do, this is a bug in edgefit, please report it",
       });
     }
     for (let i = 0; i < a.length; i++) this.classes.unite(a[i], b[i], n);

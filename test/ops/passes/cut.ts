@@ -53,7 +53,8 @@ function channelAxis(i: LiveInput): number | null {
   return i.live.length < 2 || (i.elemType ?? "float32") !== "float32" ? null : 1;
 }
 
-function surrounded(opType: string, c: OpCase): Graph {
+/** The case between layers that make its channels and layers that sum over them. */
+export function surrounded(opType: string, c: OpCase): Graph {
   const b = builderFor(c);
   const next = uniform(c.seed ?? 1);
   const [low, high] = c.range ?? [-1, 1];
