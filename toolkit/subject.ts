@@ -14,9 +14,11 @@ import { feedsOf, type Graph, opsetOf } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
 import { readAnyModel, runnableBytes } from "./modelFile.js";
+import { foldConstants } from "./ops/fold.js";
 import { inferShapes } from "./ops/infer.js";
 import { RAISED_OPSET, raiseOpset } from "./ops/raiseOpset.js";
 import type { PreprocessOptions } from "./options.js";
+import { evaluateGraph } from "./runtime/evaluate.js";
 
 export interface Subject {
   /** File name without its folder. */
@@ -82,7 +84,9 @@ export async function readGraph(path: string, dims: Record<string, number> = {})
   const read = await readAnyModel(path);
   try {
     const inferred = inferShapes(tidy(read), { dims });
-    return opsetOf(inferred) < RAISED_OPSET ? inferShapes(raiseOpset(inferred), { dims }) : inferred;
+    const folded = await foldConstants(inferred, evaluateGraph);
+    const known = folded === inferred ? inferred : inferShapes(folded);
+    return opsetOf(known) < RAISED_OPSET ? inferShapes(raiseOpset(known)) : known;
   } catch (e) {
     if (e instanceof ModelError)
       throw new ModelError(e.code, e.message, {
