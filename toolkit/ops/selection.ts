@@ -1,10 +1,10 @@
 /** Operators that pick elements along axes: Slice and Gather. */
 import { ModelError } from "../graph/errors.js";
 import { at, attrInt, type OpNode } from "../graph/graph.js";
-import { ints, type Tensor, toNumberArray, toNumbers } from "../graph/tensor.js";
+import { fromNumbers, type Tensor, toNumberArray, toNumbers } from "../graph/tensor.js";
 import { axisOf, inputDims, inputType, intsOf, mapDim, unknownDimension } from "./dims.js";
-import { move, perAxis, upTo } from "./layout.js";
-import { frozenAtRunTime } from "./links.js";
+import { move, perAxis, takeAxis, upTo } from "./layout.js";
+import { frozenAtRunTime, moveIdList } from "./links.js";
 import { gatherGradient, sliceGradient } from "./movementGradient.js";
 import { movesIntegers } from "./precision.js";
 import { rewriteInts } from "./rewrite.js";
@@ -31,13 +31,18 @@ function slicesOf(n: OpNode, rank: number, constant: (i: number) => Tensor | und
   }));
 }
 
-/** Positions that a range selects on an axis of `length`. */
-function positions(r: Range, length: number): Int32Array {
+/** First position that a range selects on an axis of `length`, and how many it selects. */
+function extent(r: Range, length: number): { start: number; count: number } {
   const clamp = (v: number, low: number, high: number) => Math.min(Math.max(v < 0 ? v + length : v, low), high);
   const forward = r.step > 0;
   const start = clamp(r.start, 0, forward ? length : length - 1);
   const end = forward ? clamp(r.end, 0, length) : clamp(r.end, -1, length - 1);
-  const count = Math.max(0, Math.ceil((end - start) / r.step));
+  return { start, count: Math.max(0, Math.ceil((end - start) / r.step)) };
+}
+
+/** Positions that a range selects on an axis of `length`. */
+function positions(r: Range, length: number): Int32Array {
+  const { start, count } = extent(r, length);
   return Int32Array.from({ length: count }, (_, i) => start + i * r.step);
 }
 
@@ -66,7 +71,7 @@ const Slice: OpRule = {
     const out = [...dims];
     for (const r of ranges) {
       const whole = r.start === 0 && r.step === 1 && r.end >= 2 ** 31 - 1;
-      out[r.axis] = whole ? dims[r.axis] : mapDim(dims[r.axis], (d) => positions(r, d).length);
+      out[r.axis] = whole ? dims[r.axis] : mapDim(dims[r.axis], (d) => extent(r, d).count);
     }
     return [{ elemType, dims: out }];
   },
@@ -179,30 +184,31 @@ const Gather: OpRule = {
       if (!ids) continue;
       if (k !== axis) c.set(y, k < axis ? k : k + shift, ids);
       else if (!indices) c.freeze(ids, `${at(n)} picks from it by an index that is computed at run time`);
-      else if (indices.dims.length !== 1) {
+      else if (indices.dims.length === 0) {
         // What is picked by name must stay; the rest may go.
-        const picked = Int32Array.from(toNumbers(indices), (i) => ids[i < 0 ? i + ids.length : i]);
-        c.freeze(picked, `${at(n)} picks it by index`);
-      } else
-        c.set(
-          y,
-          axis,
-          Int32Array.from(toNumbers(indices), (i) => ids[i < 0 ? i + ids.length : i]),
-        );
+        const [index] = toNumbers(indices);
+        c.freeze(Int32Array.of(ids[index < 0 ? index + ids.length : index]), `${at(n)} picks it by index`);
+      } else {
+        const from = Int32Array.from(toNumbers(indices), (i) => (i < 0 ? i + ids.length : i));
+        moveIdList(n, c, [ids], [ids.length], { dims: indices.dims, from }, (a, e) => c.set(y, axis + a, e));
+      }
     }
   },
   resize: (n, c) => {
     const [x, index] = n.inputs;
-    const length = c.dimsBefore(x)[axisOf(n, attrInt(n, "axis", 0), c.dimsBefore(x).length)];
-    const kept = c.kept(x, axisOf(n, attrInt(n, "axis", 0), c.dimsBefore(x).length));
+    const axis = axisOf(n, attrInt(n, "axis", 0), c.dimsBefore(x).length);
+    const length = c.dimsBefore(x)[axis];
+    const kept = c.kept(x, axis);
     const indices = c.constant(index);
     if (!kept || !indices) return n;
     const position = new Map(Array.from(kept, (old, i) => [old, i]));
-    const left = toNumberArray(indices).flatMap((i) => position.get(i < 0 ? i + length : i) ?? []);
-    c.setConstant(1, {
-      ...ints(left, indices.dims.length === 1 ? undefined : indices.dims),
-      ...(indices.elemType === "int32" ? { elemType: "int32" as const, data: Int32Array.from(left) } : {}),
+    let left = indices;
+    indices.dims.forEach((_, a) => {
+      const still = c.kept(n.outputs[0], axis + a);
+      if (still) left = takeAxis(left, a, still);
     });
+    const moved = toNumberArray(left).map((i) => position.get(i < 0 ? i + length : i) as number);
+    c.setConstant(1, fromNumbers(indices.elemType, moved, left.dims));
     return n;
   },
 };

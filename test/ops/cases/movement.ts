@@ -68,9 +68,8 @@ export const movement: Cases = {
     },
     {
       name: "a table of channels",
-      inputs: [map, { ...ints([0, 4, 4, -1]), dims: [2, 2] }],
+      inputs: [map, { ...ints([0, 4, 2, -1, 3, 1]), dims: [2, 3] }],
       attributes: { axis: attr.int(1) },
-      keeps: ['Gather "op" picks it by index'],
     },
     { name: "one row", inputs: [map, ints([2], [])], attributes: { axis: attr.int(2) } },
     { name: "from a vector", inputs: [ints([4, 5, 6]), ints([1], [])] },
