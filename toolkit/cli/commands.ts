@@ -5,7 +5,8 @@ import { fit } from "./fit.js";
 import { importCommand } from "./import.js";
 import { inspect } from "./inspect.js";
 import { profile } from "./profile.js";
+import { quantize } from "./quantize.js";
 import { train } from "./train.js";
 import { validate } from "./validate.js";
 
-export const commands: readonly AnyCommand[] = [fit, inspect, importCommand, profile, validate, train, demo];
+export const commands: readonly AnyCommand[] = [fit, inspect, importCommand, profile, quantize, validate, train, demo];
