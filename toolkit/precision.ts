@@ -42,6 +42,8 @@ export interface Int8Options extends CommonOptions {
 
 export interface Int8Result {
   graph: Graph;
+  /** The float net that it was placed on. */
+  prepared: Graph;
   ranges: Ranges;
   /** Worst output against float, in decibels, on held-back calibration images. */
   sqnrDb: number;
@@ -56,7 +58,8 @@ export async function toInt8(g: Graph, o: Int8Options): Promise<Int8Result> {
   const result = await quantize(g, asImages(o.calibration), { ...settings, keepFloat });
   const sqnrDb = worstDb(result.sqnrDb);
   const keptFloat = new Map([...keepFloat].map((n) => [n, "not-faster"] as const));
-  if (sqnrDb >= SAFE_DB) return { graph: result.graph, ranges: result.ranges, sqnrDb, keptFloat };
+  if (sqnrDb >= SAFE_DB)
+    return { graph: result.graph, prepared: result.prepared, ranges: result.ranges, sqnrDb, keptFloat };
   return mixed(result, o, keepFloat);
 }
 
@@ -78,7 +81,13 @@ async function mixed(result: QuantizeResult, o: Int8Options, keepFloat: Readonly
     floorDb: SAFE_DB,
     measure: async (kept) => worstDb(await outputSqnrDb(place(kept), result.reference)),
   });
-  return { graph: place(choice.keepFloat), ranges: result.ranges, sqnrDb: choice.sqnrDb, keptFloat: choice.reasons };
+  return {
+    graph: place(choice.keepFloat),
+    prepared: result.prepared,
+    ranges: result.ranges,
+    sqnrDb: choice.sqnrDb,
+    keptFloat: choice.reasons,
+  };
 }
 
 /** An INT8 model of a sub-net with the ranges of the whole net: right for timing, not for accuracy. */

@@ -1,5 +1,8 @@
 /** Repairs proposals, brings them to their precision, and weighs them against the original. */
+
+import type { Split } from "./data/index.js";
 import { finetune } from "./finetune.js";
+import { finetuneQuantized } from "./finetuneQuantized.js";
 import { type Fitting, timed } from "./fitting.js";
 import type { Graph } from "./graph/graph.js";
 import type { LatencyModel } from "./latency/index.js";
@@ -59,13 +62,15 @@ async function repair(f: Fitting, p: Proposal): Promise<Graph> {
   return best;
 }
 
+/** A net as it will run; in INT8, with the float net that it was placed on. */
+interface InPrecision {
+  graph: Graph;
+  keptFloat: Weighed["keptFloat"];
+  prepared?: Graph;
+}
+
 /** A repaired net in the precision of its proposal. */
-async function inPrecision(
-  f: Fitting,
-  p: Proposal,
-  repaired: Graph,
-  latency: LatencyModel,
-): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
+async function inPrecision(f: Fitting, p: Proposal, repaired: Graph, latency: LatencyModel): Promise<InPrecision> {
   if (p.precision === "fp32") return { graph: repaired, keptFloat: new Map() };
   const settings = {
     calibration: f.calibration,
@@ -96,8 +101,9 @@ export async function finetuned(
   latency: LatencyModel,
 ): Promise<{ graph: Graph; keptFloat: Weighed["keptFloat"] }> {
   const epochs = f.o.finetune ?? 0;
-  if (epochs === 0) return w;
-  if (!isCut(w.proposal)) {
+  const integerEpochs = w.proposal.precision === "int8" ? (f.o.qat ?? 0) : 0;
+  if (epochs === 0 && integerEpochs === 0) return w;
+  if (!isCut(w.proposal) && integerEpochs === 0) {
     f.warn("the budget is kept without a cut, so there was nothing to fine-tune");
     return w;
   }
@@ -105,9 +111,17 @@ export async function finetuned(
     f.warn("fine-tuning needs images: give --data");
     return w;
   }
+  const float = epochs > 0 && isCut(w.proposal) ? await finetunedFloat(f, w, epochs, f.subject.data.train) : w.repaired;
+  if (float === w.repaired && integerEpochs === 0) return w;
+  const placed = await inPrecision(f, w.proposal, float, latency);
+  return integerEpochs > 0 ? finetunedIntegers(f, placed, integerEpochs, f.subject.data.train) : placed;
+}
+
+/** The repaired net after distillation in float; as it was, where that took it away from the original. */
+async function finetunedFloat(f: Fitting, w: Weighed, epochs: number, data: Split): Promise<Graph> {
   const graph = await finetune(w.repaired, {
     teacher: f.subject.graph,
-    data: f.subject.data.train,
+    data,
     epochs,
     seed: f.o.seed,
     preprocessing: f.subject.preprocessing?.values,
@@ -116,9 +130,29 @@ export async function finetuned(
   });
   if ((await nearness(f, graph)) < (await nearness(f, w.repaired))) {
     f.warn("fine-tuning took the net further from the original than it was after repair, so the repaired net is kept");
-    return w;
+    return w.repaired;
   }
-  return inPrecision(f, w.proposal, graph, latency);
+  return graph;
+}
+
+/** The INT8 net after distillation in integers; as it was, where that took it away from the original. */
+async function finetunedIntegers(f: Fitting, placed: InPrecision, epochs: number, data: Split): Promise<InPrecision> {
+  if (!placed.prepared) return placed;
+  const graph = await finetuneQuantized(placed.graph, {
+    prepared: placed.prepared,
+    teacher: f.subject.graph,
+    data,
+    epochs,
+    seed: f.o.seed,
+    preprocessing: f.subject.preprocessing?.values,
+    onProgress: f.o.onProgress,
+    signal: f.o.signal,
+  });
+  if ((await nearness(f, graph)) < (await nearness(f, placed.graph))) {
+    f.warn("fine-tuning in INT8 took the net further from the original than it was, so the net without it is kept");
+    return placed;
+  }
+  return { ...placed, graph };
 }
 
 /** How near a net is to the original on held-back images: share of equal top classes, or less its relative error. */

@@ -36,6 +36,12 @@ const declare = (y: Argv) => {
       group,
       describe: "epochs of distillation from the original, without labels (0)",
     })
+    .option("qat", {
+      type: "string",
+      requiresArg: true,
+      group,
+      describe: "epochs of the same in INT8, where INT8 is chosen (0)",
+    })
     .option("int8", {
       choices: ["auto", "off", "on"] as const,
       group,
@@ -95,6 +101,7 @@ function options(flags: Flags): FitOptions {
     blocks,
     threads: optionalNumber("--threads", flags.threads, 1),
     finetune: optionalNumber("--finetune", flags.finetune, 0),
+    qat: optionalNumber("--qat", flags.qat, 0),
     limit: optionalNumber("--limit", flags.limit, 1),
     calibrationImages: optionalNumber("--calibration-images", flags["calibration-images"], 1),
     seed: optionalNumber("--seed", flags.seed, 0),
