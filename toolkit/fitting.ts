@@ -20,7 +20,7 @@ import type { FitOptions } from "./options.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
 import { type ModelProfile, profileModel } from "./profile.js";
 import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
-import { type Branch, findBranches } from "./prune/branches.js";
+import { type Branch, findBranches, withBranches } from "./prune/branches.js";
 import type { ChannelGroups } from "./prune/groups.js";
 import { outputsOn } from "./prune/walk.js";
 import { calibrate, type Ranges } from "./quantize/index.js";
@@ -156,8 +156,7 @@ export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Rank
   const { o, subject, calibration, labels, heldBack } = f;
   const criterion = o.criterion ?? "reconstruction";
   const folder = o.cacheDir ?? defaultCacheDir();
-  const candidates = new Map(profile.candidateWidths);
-  for (const { group } of f.branches) candidates.set(group, [0, ...(candidates.get(group) ?? [])]);
+  const candidates = withBranches(profile.candidateWidths, f.branches);
   const name = rankingFile({
     sha256: subject.sha256,
     criterion,
@@ -174,6 +173,7 @@ export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Rank
     labels,
     heldBack,
     candidates,
+    branches: f.branches,
     onProgress: o.onProgress,
     onWarning: f.warn,
     signal: o.signal,

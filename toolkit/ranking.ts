@@ -3,6 +3,7 @@ import type { Batch } from "./data/index.js";
 import type { Graph } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
 import type { CommonOptions, Criterion } from "./options.js";
+import type { Branch } from "./prune/branches.js";
 import type { ChannelGroups, Group } from "./prune/groups.js";
 import { normScores, type Order, orderByScore, scaleScores, taylorScores } from "./prune/importance.js";
 import {
@@ -29,6 +30,8 @@ export interface RankingOptions extends CommonOptions {
   /** Images on which losses are measured. */
   heldBack: readonly Tensor[];
   candidates: ReadonlyMap<string, readonly number[]>;
+  /** Branches that width 0 of their groups stands for. */
+  branches?: readonly Branch[];
 }
 
 /** Ranks the channels of every prunable group by the criterion and measures the loss of every candidate width. */

@@ -8,7 +8,7 @@ import type { Criterion } from "./options.js";
 import type { Ranking } from "./ranking.js";
 
 /** Raised whenever a ranking of the same inputs may come out differently. */
-const RANKING_VERSION = 2;
+const RANKING_VERSION = 3;
 
 const schema = z.object({
   orders: z.record(z.string(), z.array(z.number().int().nonnegative())),

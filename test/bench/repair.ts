@@ -17,7 +17,7 @@ import { writeModel } from "../../toolkit/onnx/index.js";
 import { profileModel } from "../../toolkit/profile.js";
 import { propose } from "../../toolkit/propose.js";
 import { reestimateStatistics } from "../../toolkit/prune/batchNorm.js";
-import { dropBranches, droppedBranches, findBranches } from "../../toolkit/prune/branches.js";
+import { dropBranches, droppedBranches, findBranches, withBranches } from "../../toolkit/prune/branches.js";
 import { findGroups, keptPositions } from "../../toolkit/prune/groups.js";
 import { keepLast, normScores, orderByScore } from "../../toolkit/prune/importance.js";
 import { reconstruct } from "../../toolkit/prune/reconstruct.js";
@@ -53,14 +53,13 @@ try {
   const groups = findGroups(graph);
   const branches = flags.blocks === "keep" ? [] : findBranches(graph, groups);
   const profile = await profileModel({ graph, groups, runner, seed });
-  const candidates = new Map(profile.candidateWidths);
-  for (const { group } of branches) candidates.set(group, [0, ...(candidates.get(group) ?? [])]);
   const ranking = await rank(graph, groups, {
     criterion: "reconstruction",
     calibration: calibration.tensors,
     labels: calibration.labels,
     heldBack: heldBack.tensors,
-    candidates,
+    candidates: withBranches(profile.candidateWidths, branches),
+    branches,
   });
   const context = {
     subject,

@@ -6,11 +6,18 @@ import { cloneGraph, type Graph } from "../../toolkit/graph/graph.js";
 import { floats } from "../../toolkit/graph/tensor.js";
 import { tidy } from "../../toolkit/graph/tidy.js";
 import { inferShapes } from "../../toolkit/ops/infer.js";
-import { type Branch, dropBranches, droppedBranches, findBranches } from "../../toolkit/prune/branches.js";
+import {
+  type Branch,
+  branchMeans,
+  dropBranches,
+  droppedBranches,
+  findBranches,
+  withMeanBranch,
+} from "../../toolkit/prune/branches.js";
 import { findGroups } from "../../toolkit/prune/groups.js";
 import { reconstruct } from "../../toolkit/prune/reconstruct.js";
 import { relativeError } from "../../toolkit/prune/sensitivity.js";
-import { outputsOn } from "../../toolkit/prune/walk.js";
+import { observe, outputsOn } from "../../toolkit/prune/walk.js";
 import { withSession } from "../../toolkit/runtime/session.js";
 import { gaussian } from "../support/random.js";
 import { imageBatches } from "./residualNet.js";
@@ -195,4 +202,33 @@ describe("branches that may be left out", () => {
     const after = relativeError(await outputsOn(repaired, heldBack), reference);
     expect(after).toBeLessThan(before / 3);
   });
+});
+
+test("what a branch adds on average: a sum that reads its mean instead gives the same mean", async () => {
+  const g = new Net().block("a").done();
+  const [branch] = branchesOf(g);
+  const batches = imageBatches(4, 3, 5);
+  const mean = (await branchMeans(g, [branch], batches)).get(branch.sum)!;
+  expect(mean.dims).toEqual([1, WIDTH, 8, 8]);
+  const outer = g.nodes.find((n) => n.name === "a.outer")!.outputs[0];
+  const values: number[][] = [];
+  await observe(
+    g,
+    batches,
+    () => ({ outer }),
+    (seen) => {
+      const data = seen.outer.data as Float32Array;
+      for (let i = 0; i < 5; i++) values.push([...data.slice(i * WIDTH * 64, (i + 1) * WIDTH * 64)]);
+    },
+  );
+  for (const i of [0, 100, WIDTH * 64 - 1])
+    expect((mean.data as Float32Array)[i]).toBeCloseTo(values.reduce((s, v) => s + v[i], 0) / 15, 5);
+  const variant = withMeanBranch(g, branch, mean);
+  checkGraph(variant);
+  expect(variant.nodes).toHaveLength(g.nodes.length);
+  const reference = await outputsOn(g, batches);
+  const kept = relativeError(await outputsOn(variant, batches), reference);
+  const plain = relativeError(await outputsOn(dropBranches(g, [branch]), batches), reference);
+  expect(kept).toBeGreaterThan(0);
+  expect(kept).toBeLessThan(plain);
 });

@@ -3,16 +3,20 @@
  * some of a residual net's branches changes its outputs little (Veit, Wilber & Belongie 2016, "Residual Networks Behave Like
  * Ensembles of Relatively Shallow Networks"), and a removed branch saves all of its time where a narrow one saves a part.
  */
-import { redirect, removeDead } from "../graph/edit.js";
-import { type Graph, type OpNode, opsetOf, producersOf, typeOf, type Use, usesOf } from "../graph/graph.js";
+import { redirect, removeDead, uniqueName } from "../graph/edit.js";
+import { cloneGraph, type Graph, type OpNode, opsetOf, producersOf, typeOf, type Use, usesOf } from "../graph/graph.js";
+import { floats, type Tensor } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { OpRule } from "../ops/rule.js";
 import type { ChannelGroups } from "./groups.js";
+import { observe, type RunSettings } from "./walk.js";
 
 /** One side of a sum that may be left out. */
 export interface Branch {
   /** Name of the node that adds. */
   sum: string;
+  /** Which of its inputs the branch ends in. */
+  side: number;
   /** Group of channels that live in the branch alone: width 0 of it stands for the branch being left out. */
   group: string;
   /** Names of the nodes that go: the branch, the sum, and an activation behind it that would do nothing more. */
@@ -105,7 +109,7 @@ export function findBranches(g: Graph, groups: ChannelGroups): Branch[] {
       const last = idle ?? sum;
       if (results.has(last.outputs[0])) continue;
       const nodes = new Set([...inside, sum, ...(idle ? [idle] : [])].map((n) => n.name));
-      out.push({ sum: sum.name, group, nodes, from: last.outputs[0], to: skip });
+      out.push({ sum: sum.name, side, group, nodes, from: last.outputs[0], to: skip });
       break;
     }
   }
@@ -117,6 +121,62 @@ export function dropBranches(g: Graph, branches: readonly Branch[]): Graph {
   if (branches.length === 0) return g;
   return removeDead(redirect(g, new Map(branches.map((b) => [b.from, b.to]))));
 }
+
+/** Mean over the images of what each branch adds, dims [1, ...]; by name of the sum. */
+export async function branchMeans(
+  g: Graph,
+  branches: readonly Branch[],
+  batches: readonly Tensor[],
+  o: RunSettings = {},
+): Promise<Map<string, Tensor>> {
+  if (branches.length === 0) return new Map();
+  const nodes = new Map(g.nodes.map((n) => [n.name, n]));
+  const totals = new Map<string, Tensor>();
+  await observe(
+    g,
+    batches,
+    (b) => Object.fromEntries(branches.map((e) => [e.sum, b.reduceSum(nodes.get(e.sum)!.inputs[e.side], [0], true)])),
+    (seen) => {
+      for (const [sum, t] of Object.entries(seen)) {
+        const total = totals.get(sum)?.data ?? new Float32Array(t.data.length);
+        for (let i = 0; i < t.data.length; i++) (total as Float32Array)[i] += (t.data as Float32Array)[i];
+        totals.set(sum, floats(total as Float32Array, t.dims));
+      }
+    },
+    o,
+  );
+  const images = batches.reduce((n, t) => n + t.dims[0], 0);
+  return new Map(
+    [...totals].map(([sum, t]) => [
+      sum,
+      floats(
+        (t.data as Float32Array).map((v) => v / images),
+        t.dims,
+      ),
+    ]),
+  );
+}
+
+/**
+ * What leaving out a branch costs once later layers have made up for its mean: the same nodes, but the sum reads `mean` in
+ * place of the branch.
+ */
+export function withMeanBranch(g: Graph, branch: Branch, mean: Tensor): Graph {
+  const out = cloneGraph(g);
+  const name = uniqueName(g, `${branch.sum}.mean`);
+  out.initializers.set(name, mean);
+  out.nodes = g.nodes.map((n) =>
+    n.name === branch.sum ? { ...n, inputs: n.inputs.map((x, i) => (i === branch.side ? name : x)) } : n,
+  );
+  return out;
+}
+
+/** Candidate widths of groups, with 0 for those that stand for a branch. */
+export const withBranches = (
+  candidates: ReadonlyMap<string, readonly number[]>,
+  branches: readonly Branch[],
+): Map<string, readonly number[]> =>
+  new Map([...candidates, ...branches.map((b) => [b.group, [0, ...(candidates.get(b.group) ?? [])]] as const)]);
 
 /** Branches that these widths leave out: those whose group has width 0. */
 export const droppedBranches = (branches: readonly Branch[], widths: ReadonlyMap<string, number>): Branch[] =>

@@ -33,7 +33,6 @@ export function solve(
   const { outputs } = c;
   const meanX = Float64Array.from(kept, (k) => (withBias ? m.sums[k] / m.count : 0));
   const meanT = Float64Array.from(c.sums, (s) => (withBias ? s / m.count : 0));
-  if (p === 0) return { weights: new Float64Array(), bias: meanT };
   // Centred moments: the bias absorbs the means, so it needs no column of its own.
   const a = new Matrix(p, p);
   let trace = 0;

@@ -7,6 +7,7 @@ import { cloneGraph, type Graph } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
 import { type Tensor, toNumbers } from "../graph/tensor.js";
 import { affineAfter } from "./affine.js";
+import { type Branch, branchMeans, withMeanBranch } from "./branches.js";
 import { contributions, type Elimination, eliminate, type QuadraticError } from "./elimination.js";
 import {
   accumulate,
@@ -203,6 +204,8 @@ export interface LossCurve {
 export interface SensitivityOptions extends RunSettings {
   /** Widths measured per group; the others are interpolated. Default 3. */
   measured?: number;
+  /** Branches that width 0 of their groups stands for. */
+  branches?: readonly Branch[];
   onProgress?: Progress;
 }
 
@@ -210,7 +213,7 @@ export interface SensitivityOptions extends RunSettings {
  * Loss of every candidate width of every group.
  *
  * @param orders channels of each group, least important first
- * @param candidates widths per group, ascending, ending with the full width; 0 where the branch may go that the group lives in
+ * @param candidates widths per group, ascending, ending with the full width; 0 for groups of `branches`
  * @param batches held-back images (not those of the moments)
  */
 export async function measureLosses(
@@ -227,6 +230,8 @@ export async function measureLosses(
     Math.min(g.nodes.length, ...seenBy(group).map((node) => position.get(node)!));
   const chosen = groups.prunable.filter((group) => candidates.has(group.id) && isMeasurable(group));
   chosen.sort((a, b) => firstReader(a) - firstReader(b));
+  const branches = new Map((o.branches ?? []).map((b) => [b.group, b]));
+  const means = await branchMeans(g, o.branches ?? [], batches, o);
   const walk = new ForwardWalk(g, batches, o);
   const reference = await walk.finish(g);
   const out = new Map<string, LossCurve>();
@@ -245,7 +250,10 @@ export async function measureLosses(
     ];
     const known = new Map<number, number>([[group.width, 0]]);
     for (const w of probes) {
-      const variant = withoutChannels(g, groups, group, keepLast(orders.get(group.id)!, w), moments);
+      const variant =
+        w === 0
+          ? withMeanBranch(g, branches.get(group.id)!, means.get(branches.get(group.id)!.sum)!)
+          : withoutChannels(g, groups, group, keepLast(orders.get(group.id)!, w), moments);
       known.set(w, relativeError(await walk.finish(variant), reference));
     }
     out.set(group.id, { widths, loss: interpolateLosses(widths, known) });
