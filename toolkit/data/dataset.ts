@@ -9,6 +9,8 @@ export interface Batch {
   dims: readonly number[];
   /** Class indices; absent when the data set has no labels. */
   labels?: Int32Array;
+  /** Numbers that the net's outputs should have, row-major [n, …]: by the output's name, or `y` for the only output. */
+  targets?: Readonly<Record<string, Float32Array>>;
   /** Set where each item is a blend of two (mixup): its own share of it, and the other's label where there are labels. */
   mixed?: { shares: Float32Array; labels?: Int32Array };
 }

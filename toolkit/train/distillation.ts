@@ -1,10 +1,13 @@
 /** Learning from another net's outputs: no labels needed, any outputs. The teacher runs in an inference session of its own. */
 import type { Batch } from "../data/dataset.js";
+import type { Ref } from "../graph/builder.js";
 import { cloneGraph, feedsOf, type Graph } from "../graph/graph.js";
-import { floats, type Tensor } from "../graph/tensor.js";
+import { floats, sizeOf, type Tensor } from "../graph/tensor.js";
+import { range, scale } from "../ops/algebra.js";
 import { openSession, type Session } from "../runtime/session.js";
+import { logSoftmax, softmax } from "./classification.js";
 import { logitsOf } from "./logits.js";
-import { type Loss, normalizedSquaredError, softTargetLoss } from "./losses.js";
+import type { Loss, LossContext } from "./losses.js";
 
 export interface DistillationOptions {
   /** The net to learn from: same input, same outputs in the same order. */
@@ -74,4 +77,27 @@ export function distillation(o: DistillationOptions): Loss {
       opened.clear();
     },
   };
+}
+
+/**
+ * Kullback-Leibler divergence from a teacher's softened distribution, times temperature squared (Hinton, Vinyals, Dean 2015),
+ * averaged over the batch.
+ */
+function softTargetLoss(c: LossContext, student: Ref, teacher: Ref, n: number, temperature: number): Ref {
+  const { g } = c;
+  const soft = (x: Ref): Ref => scale(g, x, 1 / temperature);
+  const gap = g.sub(logSoftmax(g, soft(teacher)), logSoftmax(g, soft(student)));
+  return g.reduceSum(scale(g, g.mul(softmax(g, soft(teacher)), gap), temperature ** 2 / n), [0, 1], false);
+}
+
+/** Mean squared difference, divided by the variance of the teacher's values over the batch. */
+function normalizedSquaredError(c: LossContext, student: Ref, teacher: Ref, dims: readonly number[]): Ref {
+  const { g } = c;
+  const axes = range(dims.length);
+  const share = 1 / sizeOf(dims);
+  const meanOf = (x: Ref, keep: boolean): Ref => scale(g, g.reduceSum(x, axes, keep), share);
+  const centred = g.sub(teacher, meanOf(teacher, true));
+  const variance = g.add(meanOf(g.mul(centred, centred), false), g.const(1e-8));
+  const difference = g.sub(student, teacher);
+  return g.div(meanOf(g.mul(difference, difference), false), variance);
 }

@@ -6,7 +6,7 @@ import { attr, attrFloat, attrInt, cloneGraph, feedsOf, type Graph, opsetOf } fr
 import { inferShapes } from "../ops/infer.js";
 import { raiseOpset } from "../ops/raiseOpset.js";
 import { staticDims } from "./autodiff.js";
-import { logitsOf } from "./logits.js";
+import { beforeSigmoid, logitsOf } from "./logits.js";
 import type { BuiltLoss, Loss } from "./losses.js";
 
 /** `batch`: normalise by the statistics of the batch and follow them (training); `running`: by the stored ones (frozen). */
@@ -110,6 +110,7 @@ export function buildForward(g: Graph, dims: readonly number[], loss: Loss, mode
       ref: v.name,
       dims: staticDims(inferred, v.name),
       logits: logitsOf(inferred, v.name),
+      beforeSigmoid: beforeSigmoid(inferred, v.name),
     })),
     dims: (value) => staticDims(inferred, value),
     input(name, shape, elemType) {

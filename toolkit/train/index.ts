@@ -2,6 +2,12 @@
 export { type AugmentOptions, augmentBatch } from "./augment.js";
 export { differentiate } from "./autodiff.js";
 export type { EpochResult } from "./checkpoint.js";
+export {
+  binaryCrossEntropy,
+  type ClassLossOptions,
+  type CrossEntropyOptions,
+  crossEntropy,
+} from "./classification.js";
 export { type DistillationOptions, distillation } from "./distillation.js";
 export { TrainingError } from "./errors.js";
 export type { BatchNormMode } from "./forward.js";
@@ -9,13 +15,44 @@ export { type ParameterGradientOptions, parameterGradients } from "./gradients.j
 export { type TrainOptions, type TrainResult, train } from "./loop.js";
 export {
   type BuiltLoss,
-  type CrossEntropyOptions,
+  type CustomLossContext,
   combineLosses,
-  crossEntropy,
+  customLoss,
   type Loss,
   type LossContext,
+  type NetOutput,
   outputEnergy,
 } from "./losses.js";
-export { type AdamWOptions, adamW, type Optimizer, type SgdOptions, sgd } from "./optimizers.js";
-export { type CosineOptions, constantSchedule, cosineSchedule, type Schedule } from "./schedules.js";
+export {
+  type AdamWOptions,
+  adamW,
+  type LarsOptions,
+  lars,
+  type Optimizer,
+  type RmspropOptions,
+  rmsprop,
+  type SgdOptions,
+  sgd,
+} from "./optimizers.js";
+export {
+  type HuberOptions,
+  huber,
+  meanAbsoluteError,
+  meanSquaredError,
+  type RegressionOptions,
+} from "./regression.js";
+export {
+  type CosineOptions,
+  constantSchedule,
+  cosineSchedule,
+  type OneCycleOptions,
+  oneCycleSchedule,
+  type RetrainingOptions,
+  retrainingSchedule,
+  rewoundSchedule,
+  type Schedule,
+  type StepOptions,
+  stepSchedule,
+  withWarmup,
+} from "./schedules.js";
 export { Trainer, type TrainerOptions, type TrainerState } from "./trainer.js";

@@ -9,3 +9,9 @@ export function logitsOf(g: Graph, output: string): string {
   const axis = attrInt(node, "axis", opsetOf(g) >= 13 ? -1 : 1);
   return axis === -1 || axis + 1 === rank ? node.inputs[0] : output;
 }
+
+/** The input of the Sigmoid that makes `output`, else `output` itself. */
+export function beforeSigmoid(g: Graph, output: string): string {
+  const node = producersOf(g).get(output);
+  return node?.domain === "" && node.opType === "Sigmoid" ? node.inputs[0] : output;
+}

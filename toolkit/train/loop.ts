@@ -3,44 +3,48 @@ import type { Batch, Split } from "../data/dataset.js";
 import { UsageError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
+import type { Tensor } from "../graph/tensor.js";
 import { type AugmentOptions, augmentBatch, checkAugment } from "./augment.js";
-import { type EpochResult, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
-import type { BatchNormMode } from "./forward.js";
+import { checkRecipe, type EpochResult, type Recipe, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
+import { minutes } from "./duration.js";
 import type { Loss } from "./losses.js";
 import type { Optimizer } from "./optimizers.js";
+import { prefetch } from "./prefetch.js";
 import { shuffled, streamOf } from "./random.js";
 import type { Schedule } from "./schedules.js";
-import { Trainer } from "./trainer.js";
+import { Trainer, type TrainerOptions, type TrainerState } from "./trainer.js";
 
-export interface TrainOptions {
+export interface TrainOptions extends Omit<TrainerOptions, "batchDims"> {
   graph: Graph;
   data: Split;
   loss: Loss;
   epochs: number;
-  /** Items per step; a last partial batch is dropped where there is a full one. */
+  /** Items per batch; a last partial batch is dropped where there is a full one. */
   batchSize: number;
   optimizer: Optimizer;
   schedule: Schedule;
   augment?: AugmentOptions;
   /** Of shuffling and augmentation. */
   seed: number;
-  /** Default: as many as the process may use. */
-  threads?: number;
-  /** `batch` (default): normalise by batch statistics and follow them; `running`: keep the stored ones. */
-  batchNorm?: BatchNormMode;
-  /** Upper limit of the gradient's Euclidean norm. Default: none. */
-  clipGradientNorm?: number;
-  /** Names of constants that stay as they are. */
-  freeze?: (name: string) => boolean;
-  /** Factors of a constant's changes, one for all its elements or one each. Default 1. */
-  rate?: (name: string) => number | Float32Array | undefined;
-  /** A figure for the history, such as accuracy, taken after every epoch. */
+  /**
+   * Runs the steps in a thread of their own, so that data is read and augmented while a step runs. Default true; false saves
+   * the start of the thread in very short runs.
+   */
+  ownThread?: boolean;
+  /** A figure for the history, such as accuracy, taken after every epoch. Greater is better. */
   evaluate?: (graph: Graph) => Promise<number>;
+  /**
+   * Stops when the figure of `evaluate` (without it: the loss) has not improved by more than `minDelta` (default 0) for this many
+   * epochs, and returns the net of the best epoch.
+   */
+  earlyStopping?: { patience: number; minDelta?: number };
   onProgress?: Progress;
+  /** Called after every epoch. */
+  onEpoch?: (result: EpochResult) => void;
   signal?: AbortSignal;
-  /** File that is written after every epoch. */
+  /** File that is written after every epoch, and when the signal stops the run between two steps. */
   checkpoint?: string;
-  /** Go on from `checkpoint` when that file exists: same seed, same result as without the break. Default false. */
+  /** Go on from `checkpoint` when that file exists: same options, same result as without the break. Default false. */
   resume?: boolean;
 }
 
@@ -48,34 +52,62 @@ export interface TrainResult {
   /** The given net, tidy, with trained weights and running statistics. */
   graph: Graph;
   history: readonly EpochResult[];
+  /** The epoch whose weights `graph` has, where early stopping chose one. */
+  bestEpoch?: number;
+}
+
+/** Where a run is; with the trainer's state, all that a checkpoint holds. */
+interface Position {
+  epoch: number;
+  step: number;
+  losses: number[];
+  history: EpochResult[];
+  best?: { epoch: number; state: TrainerState };
 }
 
 /**
  * Trains a net. The arithmetic of a whole step (loss, gradients, update) is one generated ONNX graph. Deterministic for a
- * seed on one machine with the same number of threads.
+ * seed on one machine with the same number of threads, also across a break.
  *
- * Throws ModelError when the net cannot be trained, TrainingError when the loss stops being finite, and the signal's
- * reason when aborted between two steps.
+ * Throws ModelError when the net cannot be trained, TrainingError when the loss or a weight stops being finite, and the
+ * signal's reason when aborted between two steps.
  */
 export async function train(o: TrainOptions): Promise<TrainResult> {
   checkOptions(o);
-  const size = Math.min(o.batchSize, o.data.count);
-  const steps = Math.floor(o.data.count / size);
+  const { accumulate = 1 } = o;
+  const size = Math.min(o.batchSize, Math.floor(o.data.count / accumulate) || 1);
+  const steps = Math.floor(o.data.count / (size * accumulate));
+  if (steps === 0)
+    throw new UsageError("train-options", `${o.data.count} items are too few to accumulate ${accumulate}`);
   const probe = await o.data.batch([0]);
-  const trainer = await Trainer.open({ ...o, batchDims: [size, ...probe.dims.slice(1)] });
+  const trainer = await Trainer.open({
+    ...o,
+    ownThread: o.ownThread ?? true,
+    batchDims: [size, ...probe.dims.slice(1)],
+  });
   try {
+    const recipe = recipeOf(o, size);
+    const at: Position = { epoch: 0, step: 0, losses: [], history: [] };
     const saved = o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint) : undefined;
-    if (saved) trainer.restore(saved.state);
-    const history: EpochResult[] = [...(saved?.history ?? [])];
-    for (let epoch = saved?.epoch ?? 0; epoch < o.epochs; epoch++) {
-      const started = performance.now();
-      const { loss, learningRate } = await runEpoch(o, trainer, epoch, { size, steps });
-      const metric = o.evaluate ? await o.evaluate(trainer.graph()) : undefined;
-      const result = { epoch: epoch + 1, loss, learningRate, seconds: (performance.now() - started) / 1000 };
-      history.push(metric === undefined ? result : { ...result, metric });
-      if (o.checkpoint) await writeCheckpoint(o.checkpoint, { epoch: epoch + 1, history, state: trainer.state });
+    if (saved && o.checkpoint) {
+      checkRecipe(saved.recipe, recipe, o.checkpoint);
+      trainer.restore(saved.state);
+      const { epoch, step, losses, history, best } = saved;
+      Object.assign(at, { epoch, step, losses: [...losses], history: [...history], ...(best ? { best } : {}) });
     }
-    return { graph: trainer.graph(), history };
+    const save = async (): Promise<void> => {
+      if (o.checkpoint) await writeCheckpoint(o.checkpoint, { recipe, ...at, state: trainer.state });
+    };
+    while (at.epoch < o.epochs && !exhausted(o, at)) {
+      await runEpoch(o, trainer, at, { size, steps, save });
+      await save();
+    }
+    const kept = o.earlyStopping && at.best;
+    return {
+      graph: kept ? trainer.graphOf(kept.state) : trainer.graph(),
+      history: at.history,
+      ...(kept ? { bestEpoch: kept.epoch } : {}),
+    };
   } finally {
     await trainer.dispose();
     await o.loss.dispose?.();
@@ -88,42 +120,95 @@ function checkOptions(o: TrainOptions): void {
     throw wrong(`the batch size must be a whole number above 0, got ${o.batchSize}`);
   if (!(Number.isInteger(o.epochs) && o.epochs >= 0))
     throw wrong(`the number of epochs must be a whole number, got ${o.epochs}`);
+  const patience = o.earlyStopping?.patience ?? 1;
+  if (!(Number.isInteger(patience) && patience > 0))
+    throw wrong(`patience must be a whole number of epochs above 0, got ${patience}`);
   if (o.augment) checkAugment(o.augment);
   if (o.data.count === 0) throw wrong("there is nothing to train on: the data has no items");
+}
+
+/** What a resumed run must share with the one that was interrupted. */
+const recipeOf = (o: TrainOptions, size: number): Recipe => ({
+  seed: o.seed,
+  epochs: o.epochs,
+  "batch size": size,
+  accumulate: o.accumulate ?? 1,
+  items: o.data.count,
+  loss: o.loss.name,
+  optimizer: o.optimizer.name,
+  augmentation: JSON.stringify(o.augment ?? {}),
+  "average decay": o.averageDecay ?? 0,
+});
+
+/** What tells the better of two epochs; greater is better. */
+const figureOf = (r: EpochResult): number => r.metric ?? -r.loss;
+
+function exhausted(o: TrainOptions, at: Position): boolean {
+  return o.earlyStopping !== undefined && at.best !== undefined && at.epoch - at.best.epoch >= o.earlyStopping.patience;
+}
+
+function keepBest(o: TrainOptions, trainer: Trainer, at: Position, result: EpochResult): void {
+  if (!o.earlyStopping) return;
+  const before = at.history.find((r) => r.epoch === at.best?.epoch);
+  if (before && !(figureOf(result) > figureOf(before) + (o.earlyStopping.minDelta ?? 0))) return;
+  at.best = { epoch: result.epoch, state: trainer.state };
 }
 
 async function runEpoch(
   o: TrainOptions,
   trainer: Trainer,
-  epoch: number,
-  { size, steps }: { size: number; steps: number },
-): Promise<{ loss: number; learningRate: number }> {
+  at: Position,
+  { size, steps, save }: { size: number; steps: number; save: () => Promise<void> },
+): Promise<void> {
+  const { accumulate = 1 } = o;
+  const { epoch } = at;
   const order = shuffled(o.data.count, streamOf(o.seed, epoch, -1));
   const total = steps * o.epochs;
-  const load = async (step: number): Promise<Batch> => {
-    const batch = await o.data.batch(order.subarray(step * size, (step + 1) * size));
-    return o.augment ? augmentBatch(batch, o.augment, streamOf(o.seed, epoch, step)) : batch;
+  const load = async (index: number): Promise<Record<string, Tensor>> => {
+    const batch = await o.data.batch(order.subarray(index * size, (index + 1) * size));
+    const seen: Batch = o.augment ? augmentBatch(batch, o.augment, streamOf(o.seed, epoch, index)) : batch;
+    return trainer.prepare(seen);
   };
-  let sum = 0;
+  const batches = prefetch(load, at.step * accumulate, steps * accumulate);
+  const started = performance.now();
+  let waited = 0;
   let learningRate = 0;
-  let next = load(0);
-  for (let step = 0; step < steps; step++) {
-    throwIfAborted(o.signal);
-    const batch = await next;
-    // Loaded while the step runs.
-    if (step + 1 < steps) {
-      next = load(step + 1);
-      next.catch(() => {}); // thrown where it is awaited
+  while (at.step < steps) {
+    if (o.signal?.aborted) {
+      await save();
+      throwIfAborted(o.signal);
     }
-    learningRate = o.schedule(epoch * steps + step, total);
-    const loss = await trainer.step(batch, learningRate);
-    sum += loss;
+    const asked = performance.now();
+    const prepared: Record<string, Tensor>[] = [];
+    for (let i = 0; i < accumulate; i++) prepared.push(await batches.next());
+    waited += performance.now() - asked;
+    learningRate = o.schedule(epoch * steps + at.step, total);
+    const loss = await trainer.stepOn(prepared, learningRate);
+    at.losses.push(loss);
+    at.step++;
+    const done = epoch * steps + at.step;
+    const perStep = (performance.now() - started) / at.losses.length;
     o.onProgress?.({
       stage: "training",
-      done: epoch * steps + step + 1,
+      done,
       total,
-      note: `epoch ${epoch + 1}, loss ${loss.toFixed(4)}`,
+      note: `epoch ${epoch + 1} of ${o.epochs}, loss ${loss.toFixed(4)}, ${minutes(((total - done) * perStep) / 1000)} left`,
     });
   }
-  return { loss: sum / steps, learningRate };
+  const stepsMs = performance.now() - started;
+  const metric = o.evaluate ? await o.evaluate(trainer.graph()) : undefined;
+  const result: EpochResult = {
+    epoch: epoch + 1,
+    loss: at.losses.reduce((a, b) => a + b, 0) / steps,
+    learningRate,
+    seconds: (performance.now() - started) / 1000,
+    waited: waited / stepsMs,
+    ...(metric === undefined ? {} : { metric }),
+  };
+  at.history.push(result);
+  keepBest(o, trainer, at, result);
+  at.epoch++;
+  at.step = 0;
+  at.losses = [];
+  o.onEpoch?.(result);
 }

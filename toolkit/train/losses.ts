@@ -5,7 +5,6 @@
 import type { Batch } from "../data/dataset.js";
 import type { GraphBuilder, Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
-import { attr } from "../graph/graph.js";
 import { type ElemType, floats, sizeOf, type Tensor } from "../graph/tensor.js";
 import { range, scale } from "../ops/algebra.js";
 
@@ -16,6 +15,8 @@ export interface NetOutput {
   dims: readonly number[];
   /** The value before a final Softmax over the last axis, where the net ends in one; else `ref`. */
   logits: Ref;
+  /** The value before a final Sigmoid, where the net ends in one; else `ref`. */
+  beforeSigmoid: Ref;
 }
 
 export interface LossContext {
@@ -42,60 +43,60 @@ export interface Loss {
   dispose?(): Promise<void>;
 }
 
-/** The only output, as logits [N, classes]. Throws ModelError for other nets. */
-function classLogits(c: LossContext, loss: string): { ref: Ref; n: number; classes: number } {
-  const output = c.outputs[0];
-  if (c.outputs.length !== 1 || output.dims.length !== 2) {
+/** The output called `name`, or the only one. Throws ModelError listing what there is. */
+export function outputOf(c: LossContext, loss: string, name?: string): NetOutput {
+  const found = name === undefined ? c.outputs : c.outputs.filter((o) => o.name === name);
+  if (found.length !== 1) {
     const shapes = c.outputs.map((o) => `${o.name} [${o.dims.join(", ")}]`).join(", ");
-    throw new ModelError("not-a-classifier", `${loss} needs one output of shape [N, classes]; the net has ${shapes}`, {
-      hint: "train by distillation, which works for any outputs",
+    const what = name === undefined ? "is not told which output it looks at" : `looks at "${name}"`;
+    throw new ModelError("loss-output", `${loss} ${what}; the net has ${shapes}`, {
+      hint: name === undefined ? "name the output" : "name one of these",
     });
   }
-  return { ref: output.logits, n: output.dims[0], classes: output.dims[1] };
+  return found[0];
 }
 
-const logSoftmax = (g: GraphBuilder, x: Ref): Ref => g.emit("LogSoftmax", [x], { axis: attr.int(-1) });
-const softmax = (g: GraphBuilder, x: Ref): Ref => g.emit("Softmax", [x], { axis: attr.int(-1) });
+/** Mean of a value over all of its elements, as a scalar. */
+export const meanOf = (g: GraphBuilder, x: Ref, dims: readonly number[]): Ref =>
+  scale(g, g.reduceSum(x, range(dims.length), false), 1 / sizeOf(dims));
 
-/** Share of each class in each item, [n, classes] row-major: one label, or two where items were blended. */
-function labelShares(batch: Batch, classes: number): Float32Array {
-  const out = new Float32Array(batch.dims[0] * classes);
-  const put = (labels: Int32Array, share: (i: number) => number): void => {
-    labels.forEach((label, i) => {
-      if (label < 0 || label >= classes) {
-        throw new ModelError("label-range", `label ${label} lies outside the net's ${classes} classes`);
-      }
-      out[i * classes + label] += share(i);
-    });
-  };
-  const { mixed } = batch;
-  put(batch.labels!, (i) => mixed?.shares[i] ?? 1);
-  if (mixed?.labels) put(mixed.labels, (i) => 1 - mixed.shares[i]);
-  return out;
+/** What a loss of one's own sees while the training graph is built. */
+export interface CustomLossContext extends LossContext {
+  /** Declares something that is fed with every batch: its name, its dims, and how it comes out of a batch. */
+  fed(name: string, dims: readonly number[], values: (batch: Batch) => ArrayLike<number>): Ref;
 }
 
-export interface CrossEntropyOptions {
-  /** Share of the target that is spread evenly over all classes (Szegedy et al. 2016). Default 0. */
-  labelSmoothing?: number;
-}
-
-/** Softmax cross-entropy with the batch's labels. Needs one output [N, classes]; a final Softmax is trained through its logits. */
-export function crossEntropy(o: CrossEntropyOptions = {}): Loss {
-  const { labelSmoothing = 0 } = o;
+/**
+ * A loss as a function over graph values: `customLoss((c) => c.g.reduceMean(c.g.emit("Abs", [c.outputs[0].ref]), [0, 1]))`. It
+ * returns a value of one element, the mean over the batch; every operator with a gradient may be used.
+ */
+export function customLoss(build: (c: CustomLossContext) => Ref, name = "custom"): Loss {
   return {
-    name: "cross-entropy",
+    name,
     build(c) {
-      const { ref, n, classes } = classLogits(c, "cross-entropy");
-      const target = c.input("target", [n, classes]);
-      const value = c.g.reduceSum(scale(c.g, c.g.mul(target, logSoftmax(c.g, ref)), -1 / n), [0, 1], false);
+      const sources: { ref: Ref; dims: readonly number[]; values: (batch: Batch) => ArrayLike<number> }[] = [];
+      const value = build({
+        ...c,
+        fed(label, dims, values) {
+          const ref = c.input(label, dims);
+          sources.push({ ref, dims, values });
+          return ref;
+        },
+      });
       return {
-        value,
+        value: c.g.reshape(value, []),
         async feeds(batch) {
-          if (!batch.labels) throw new ModelError("no-labels", "cross-entropy needs labels, and the data has none");
-          const distribution = labelShares(batch, classes).map(
-            (v) => labelSmoothing / classes + v * (1 - labelSmoothing),
+          return Object.fromEntries(
+            sources.map(({ ref, dims, values }) => {
+              const list = values(batch);
+              if (list.length !== sizeOf(dims)) {
+                throw new ModelError("loss-feed", `"${ref}" wants ${sizeOf(dims)} numbers, got ${list.length}`, {
+                  where: name,
+                });
+              }
+              return [ref, floats(list, dims)];
+            }),
           );
-          return { [target]: floats(distribution, [n, classes]) };
         },
       };
     },
@@ -113,29 +114,6 @@ export function outputEnergy(): Loss {
       return { value: parts.reduce((a, b) => c.g.add(a, b)), feeds: async () => ({}) };
     },
   };
-}
-
-/**
- * Kullback-Leibler divergence from a teacher's softened distribution, times temperature squared (Hinton, Vinyals, Dean 2015),
- * averaged over the batch. Emitted here, fed by `distillation`.
- */
-export function softTargetLoss(c: LossContext, student: Ref, teacher: Ref, n: number, temperature: number): Ref {
-  const { g } = c;
-  const soft = (x: Ref): Ref => scale(g, x, 1 / temperature);
-  const gap = g.sub(logSoftmax(g, soft(teacher)), logSoftmax(g, soft(student)));
-  return g.reduceSum(scale(g, g.mul(softmax(g, soft(teacher)), gap), temperature ** 2 / n), [0, 1], false);
-}
-
-/** Mean squared difference, divided by the variance of the teacher's values over the batch. */
-export function normalizedSquaredError(c: LossContext, student: Ref, teacher: Ref, dims: readonly number[]): Ref {
-  const { g } = c;
-  const axes = range(dims.length);
-  const share = 1 / sizeOf(dims);
-  const meanOf = (x: Ref, keep: boolean): Ref => scale(g, g.reduceSum(x, axes, keep), share);
-  const centred = g.sub(teacher, meanOf(teacher, true));
-  const variance = g.add(meanOf(g.mul(centred, centred), false), g.const(1e-8));
-  const difference = g.sub(student, teacher);
-  return g.div(meanOf(g.mul(difference, difference), false), variance);
 }
 
 /** A weighted sum of losses. */

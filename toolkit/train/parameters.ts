@@ -36,9 +36,15 @@ const longAxes = (dims: readonly number[]): number => dims.filter((d) => d !== 1
 
 /**
  * The trainable constants of `base`, as the training graph `g` made from it reads them: float32 initializers that every reader reads as a parameter (`parameters` of its
- * rule). Running statistics, shapes, scalars in arithmetic and whatever `freeze` names are left alone.
+ * rule). Running statistics, shapes, scalars in arithmetic and whatever `freeze` names are left alone. `noDecay` names those that weight
+ * decay leaves alone besides biases and normalisation.
  */
-export function findParameters(base: Graph, g: Graph, freeze: (name: string) => boolean = () => false): Layout {
+export function findParameters(
+  base: Graph,
+  g: Graph,
+  freeze: (name: string) => boolean = () => false,
+  noDecay: (name: string) => boolean = () => false,
+): Layout {
   const decay = new Map<string, boolean>();
   const refused = new Set<string>();
   for (const n of g.nodes) {
@@ -53,7 +59,9 @@ export function findParameters(base: Graph, g: Graph, freeze: (name: string) => 
     });
   }
   const names = [...decay.keys()].filter((name) => !refused.has(name) && !freeze(name));
-  return layoutOf(names.map((name) => ({ name, dims: base.initializers.get(name)!.dims, decay: decay.get(name) })));
+  return layoutOf(
+    names.map((name) => ({ name, dims: base.initializers.get(name)!.dims, decay: decay.get(name) && !noDecay(name) })),
+  );
 }
 
 /** Values of the laid-out tensors of a graph, end to end. */

@@ -1,5 +1,5 @@
 /** The generated graphs: loss and gradients of a batch, and a whole optimiser step. */
-import { GraphBuilder, type Ref } from "../graph/builder.js";
+import { emptyGraph, GraphBuilder, type Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
 import { cloneGraph, type Graph } from "../graph/graph.js";
 import { floats } from "../graph/tensor.js";
@@ -16,6 +16,13 @@ export const names = {
   statistics: "statistics",
   loss: "loss",
   gradient: "gradient",
+  /** Sum of the gradients of some batches. */
+  accumulated: "accumulated",
+  /** Moving averages of `parameters` and `statistics`. */
+  average: "average",
+  averageStatistics: "average_statistics",
+  /** Sum of the new parameters: no number when one of them is none. */
+  total: "total",
   next: (name: string): string => `${name}_next`,
 } as const;
 
@@ -98,53 +105,110 @@ export interface StepOptions {
   optimizer: Optimizer;
   /** Upper limit of the gradient's Euclidean norm. Default: none. */
   clipGradientNorm?: number;
+  /** Keep moving averages of the weights beside them. Default false. */
+  average?: boolean;
   /** Factors of a constant's changes, one for all its elements or one each: parameters of different nature learn at different rates. Default 1. */
   rate?: (name: string) => number | Float32Array | undefined;
 }
+
+/** A flat vector in a graph. */
+interface Vector {
+  ref: Ref;
+  length: number;
+}
+
+/** Scalars that are fed with every update besides the optimiser's own. */
+export const updateScalars = { averageDecay: "average_decay", share: "gradient_share" } as const;
 
 /**
  * One optimiser step: batch, `parameters`, the optimiser's states and scalars and the running `statistics` in; `loss` and the
  * `…_next` of each vector out.
  */
-export function stepGraph(forward: Forward, layout: Layout, o: StepOptions): { graph: Graph; statistics: Layout } {
+export function stepGraph(forward: Forward, layout: Layout, o: StepOptions): Graph {
   const { builder, gradient } = differentiated(forward, layout);
+  const statistics = emitStatistics(builder, forward);
+  emitUpdate(builder, layout, names.parameters, gradient, statistics, o);
+  return builder.graph;
+}
+
+/** The part of a step that is done for each of several batches: `loss`, `accumulated_next` and `statistics_next` out. */
+export function accumulationGraph(forward: Forward, layout: Layout): Graph {
+  const { builder, gradient } = differentiated(forward, layout);
+  emitStatistics(builder, forward);
+  const vector = [layout.length];
+  const sum = builder.add(builder.input(names.accumulated, vector), gradient, { out: names.next(names.accumulated) });
+  builder.output(sum, { elemType: "float32", dims: vector });
+  return builder.graph;
+}
+
+/** The part that is done once for several batches: `accumulated` times the scalar `gradient_share` is the gradient. */
+export function updateGraph(forward: Forward, layout: Layout, o: StepOptions): Graph {
+  const builder = new GraphBuilder(emptyGraph("update"));
+  const parameters = builder.input(names.parameters, [layout.length]);
+  const sum = builder.input(names.accumulated, [layout.length]);
+  const gradient = builder.mul(sum, builder.input(updateScalars.share, []));
+  const { length } = statisticsLayout(forward);
+  const statistics = o.average && length > 0 ? { ref: builder.input(names.statistics, [length]), length } : undefined;
+  emitUpdate(builder, layout, parameters, gradient, statistics, o);
+  return builder.graph;
+}
+
+/** The optimiser's step, the moving averages, and the sum by which numbers that are none are noticed. */
+function emitUpdate(
+  g: GraphBuilder,
+  layout: Layout,
+  parameters: Ref,
+  gradient: Ref,
+  statistics: Vector | undefined,
+  o: StepOptions,
+): void {
   const { optimizer } = o;
   const vector = { elemType: "float32", dims: [layout.length] } as const;
   const mask = new Float32Array(layout.length);
   for (const e of layout.entries) if (e.decay) mask.fill(1, e.offset, e.offset + e.length);
-  const scalars = Object.fromEntries(
-    Object.keys(optimizer.scalars(0, 0)).map((name) => [name, builder.input(name, [])]),
-  );
-  const updated = optimizer.update(builder, {
-    parameters: names.parameters,
-    gradient: o.clipGradientNorm ? clipNorm(builder, gradient, o.clipGradientNorm) : gradient,
-    decayMask: builder.initializer("decay_mask", floats(mask)),
-    states: optimizer.states.map((name) => builder.input(name, vector.dims)),
+  const scalars = Object.fromEntries(Object.keys(optimizer.scalars(0, 0)).map((name) => [name, g.input(name, [])]));
+  const updated = optimizer.update(g, {
+    parameters,
+    gradient: o.clipGradientNorm ? clipNorm(g, gradient, o.clipGradientNorm) : gradient,
+    decayMask: g.initializer("decay_mask", floats(mask)),
+    states: optimizer.states.map((name) => g.input(name, vector.dims)),
     scalars,
     entries: layout.entries,
   });
+  const rated = atRates(g, layout, parameters, updated.parameters, o.rate);
+  const next = g.identity(rated, { out: names.next(names.parameters) });
+  g.output(next, vector);
+  updated.states.forEach((state, i) => {
+    g.output(g.identity(state, { out: names.next(optimizer.states[i]) }), vector);
+  });
+  g.output(g.reduceSum(next, [0], false, { out: names.total }), { elemType: "float32", dims: [] });
+  if (!o.average) return;
+  const decay = g.input(updateScalars.averageDecay, []);
+  const follow = (name: string, value: Ref, length: number): void => {
+    const old = g.input(name, [length]);
+    const moved = g.add(value, g.mul(g.sub(old, value), decay), { out: names.next(name) });
+    g.output(moved, { elemType: "float32", dims: [length] });
+  };
+  follow(names.average, next, layout.length);
+  if (statistics) follow(names.averageStatistics, statistics.ref, statistics.length);
+}
+
+/** The change of each parameter times its rate. */
+function atRates(g: GraphBuilder, layout: Layout, from: Ref, to: Ref, rate: StepOptions["rate"]): Ref {
   const rates = new Float32Array(layout.length).fill(1);
   for (const e of layout.entries) {
-    const rate = o.rate?.(e.name);
-    if (typeof rate === "number") rates.fill(rate, e.offset, e.offset + e.length);
-    else if (rate) rates.set(rate, e.offset);
+    const own = rate?.(e.name);
+    if (typeof own === "number") rates.fill(own, e.offset, e.offset + e.length);
+    else if (own) rates.set(own, e.offset);
   }
-  let next = updated.parameters;
-  if (rates.some((r) => r !== 1)) {
-    const change = builder.mul(builder.sub(next, names.parameters), builder.initializer("rates", floats(rates)));
-    next = builder.add(names.parameters, change);
-  }
-  builder.output(builder.identity(next, { out: names.next(names.parameters) }), vector);
-  updated.states.forEach((state, i) => {
-    builder.output(builder.identity(state, { out: names.next(optimizer.states[i]) }), vector);
-  });
-  const statistics = statisticsLayout(forward);
-  if (statistics.length > 0) emitStatistics(builder, forward, statistics);
-  return { graph: builder.graph, statistics };
+  if (rates.every((r) => r === 1)) return to;
+  return g.add(from, g.mul(g.sub(to, from), g.initializer("rates", floats(rates))));
 }
 
 /** Running statistics follow the batch's: momentum * running + (1 - momentum) * batch, variances unbiased as in PyTorch. */
-function emitStatistics(g: GraphBuilder, forward: Forward, layout: Layout): void {
+function emitStatistics(g: GraphBuilder, forward: Forward): Vector | undefined {
+  const layout = statisticsLayout(forward);
+  if (layout.length === 0) return undefined;
   const batch = new Map<string, Ref>();
   const keep = new Float32Array(layout.length);
   const at = new Map(layout.entries.map((e) => [e.name, e]));
@@ -165,4 +229,5 @@ function emitStatistics(g: GraphBuilder, forward: Forward, layout: Layout): void
   const fresh = g.initializer("statistics_take", floats(keep.map((m) => 1 - m)));
   const next = g.add(g.mul(running, old), g.mul(observed, fresh), { out: names.next(names.statistics) });
   g.output(next, { elemType: "float32", dims: [layout.length] });
+  return { ref: next, length: layout.length };
 }
