@@ -8,7 +8,7 @@ const lookalikes: readonly { name: string; test: (b: Uint8Array, text: string) =
   {
     name: "a TensorFlow Lite model",
     test: (_, t) => t.slice(4, 8) === "TFL3",
-    hint: "convert it to ONNX first, for example with tf2onnx",
+    hint: "edgefit import turns it into ONNX",
   },
   {
     name: "a model in ONNX Runtime's own ORT format",
@@ -29,7 +29,7 @@ const lookalikes: readonly { name: string; test: (b: Uint8Array, text: string) =
   {
     name: "an HDF5 file, such as a Keras model",
     test: (_, t) => t.startsWith("\x89HDF"),
-    hint: "convert it to ONNX first, for example with tf2onnx",
+    hint: "edgefit import turns it into ONNX",
   },
   { name: "a GGUF model", test: (_, t) => t.startsWith("GGUF") },
   {
