@@ -375,6 +375,18 @@ describe("statistics over channels are taken over what is left", () => {
     expect(renormalised(groups)).toEqual({ a: ["norm"] });
   });
 
+  test("a convolution that slides over the channels' means (efficient channel attention)", async () => {
+    const n = new Layers();
+    const a = n.b.relu(n.conv("a", n.b.input("x", [1, 3, 6, 6]), 3, 8));
+    const row = n.b.transpose(n.b.emit("Squeeze", [n.b.emit("GlobalAveragePool", [a]), n.b.ints([3])]), [0, 2, 1]);
+    const p = { pads: attr.ints([1, 1]) };
+    const slid = n.b.emit("Conv", [row, n.parameter("w", [1, 1, 3])], p, { name: "slide" });
+    const gate = n.b.emit("Unsqueeze", [n.b.transpose(n.b.emit("Sigmoid", [slid]), [0, 2, 1]), n.b.ints([3])]);
+    const groups = await cutAtRandom(n.done(n.conv("last", n.b.mul(a, gate), 8, 2)));
+    expect(widths(groups)).toEqual({ a: 8 });
+    expect(renormalised(groups)).toEqual({ a: ["slide"] });
+  });
+
   test("a spatial gate over the mean and the maximum of all channels", async () => {
     const n = new Layers();
     const a = n.b.relu(n.conv("a", n.b.input("x", [1, 3, 6, 6]), 3, 8));
@@ -400,15 +412,14 @@ describe("what cannot be cut", () => {
     expect(widths(groups)).toEqual({ b: 4 });
   });
 
-  test("the best channel's number, neighbours of channels and outputs freeze, each with its reason", () => {
+  test("the best channel's number and outputs freeze, each with its reason", () => {
     const n = new Layers();
     const x = n.b.input("x", [1, 3, 4, 4]);
     const best = n.b.emit("ArgMax", [n.conv("a", x, 3, 6)], { axis: attr.int(1) }, { name: "best" });
-    const near = n.b.emit("LRN", [n.conv("b", x, 3, 6)], { size: attr.int(3) }, { name: "near" });
-    const groups = findGroups(n.done(best, n.conv("last", near, 6, 2)));
+    const groups = findGroups(n.done(best, n.conv("last", n.conv("b", x, 3, 1), 1, 2)));
     expect(reasons(groups)).toEqual({
       a: 'ArgMax "best" numbers its channels',
-      b: 'LRN "near" normalises over neighbouring channels',
+      b: 'Conv "b" makes it, alone of its kind: one channel always stays',
       last: 'graph output "last_out"',
     });
   });

@@ -83,6 +83,41 @@ test("least squares brings a cut transformer nearer to the original", async () =
   expect(relativeError(after, reference)).toBeLessThan(0.5 * relativeError(before, reference));
 });
 
+test("a mixer: its token layers see channels as rows, and are left alone by the repair", async () => {
+  const n = new Layers(20);
+  const { b } = n;
+  const norm = (name: string, x: string) =>
+    b.emit("LayerNormalization", [x, n.parameter(`${name}.g`, [8]), n.parameter(`${name}.b`, [8])], {}, { name });
+  const mlp = (name: string, x: string, from: number, hidden: number) => {
+    const up = b.matmul(x, n.parameter(`${name}.up`, [from, hidden], -0.5, 0.5), { name: `${name}.up` });
+    return b.matmul(b.emit("Gelu", [up]), n.parameter(`${name}.down`, [hidden, from], -0.5, 0.5), {
+      name: `${name}.down`,
+    });
+  };
+  let x = b.transpose(b.reshape(n.conv("patch", b.input("x", [1, 3, 4, 4]), 3, 8), [1, 8, 16]), [0, 2, 1]);
+  x = b.add(x, b.transpose(mlp("tokens", b.transpose(norm("ln1", x), [0, 2, 1]), 16, 10), [0, 2, 1]));
+  x = b.add(x, mlp("channels", norm("ln2", x), 8, 12));
+  const g = n.done(b.matmul(b.reduceMean(x, [1], false), n.parameter("head", [8, 4]), { name: "head" }));
+  const groups = findGroups(g);
+  expect(widths(groups)).toEqual({ patch: 8, "tokens.up": 10, "channels.up": 12 });
+  const batches = [1, 2, 3, 4, 5, 6].map((seed) => randomFeeds(g, seed).x);
+  const candidates = new Map(groups.prunable.map((e) => [e.id, [e.width >> 1, e.width]]));
+  const r = await rank(g, groups, {
+    criterion: "reconstruction",
+    calibration: batches,
+    labels: [],
+    heldBack: batches,
+    candidates,
+  });
+  for (const e of groups.prunable) expect(r.losses.get(e.id)!.loss[0]).toBeGreaterThan(1e-6);
+  const keep = randomKeep(groups, 1, 0.7);
+  const { sliced } = await expectSliceEqualsMask(g, groups, keep, { x: batches[0] });
+  const repaired = await reconstruct(g, sliced, (name, axis) => keptPositions(groups, keep, name, axis), batches);
+  const reference = await outputsOn(g, batches);
+  const [plain, better] = [await outputsOn(sliced, batches), await outputsOn(repaired, batches)];
+  expect(relativeError(better, reference)).toBeLessThan(relativeError(plain, reference));
+});
+
 describe("attention in other forms", () => {
   async function cutAtRandom(g: ReturnType<typeof visionTransformer>): Promise<ChannelGroups> {
     const groups = findGroups(g);

@@ -7,6 +7,7 @@ import { convTransposeGradient, fusedConvGradient } from "./convTransposeGradien
 import { inputDims, inputType, mapDim, staticDims } from "./dims.js";
 import { convLinear } from "./linearForm.js";
 import { freezeAxes } from "./links.js";
+import { compacted } from "./overKept.js";
 import { weightFirst } from "./precision.js";
 import type { ChannelContext, ChannelIds, OpRule, ShapeContext, SliceContext } from "./rule.js";
 import { windowOf, windowOutput } from "./window.js";
@@ -52,7 +53,17 @@ export function convChannels(transposed: boolean): (n: OpNode, c: ChannelContext
   return (n, c) => {
     const [x, w, bias] = n.inputs;
     const [y] = n.outputs;
-    freezeAxes(n, c, x, (axis) => axis > 1, "slides over it");
+    c.ids(x).forEach((ids, axis) => {
+      if (!ids || axis < 2) return;
+      const kernel = attrInts(n, "kernel_shape")?.[axis - 2] ?? c.dims(w)[axis];
+      const stays = c.dims(x)[axis] === c.dims(y)[axis] && (attrInts(n, "strides")?.[axis - 2] ?? 1) === 1;
+      if (!stays || (transposed && kernel > 1)) c.freeze(ids, `${at(n)} slides over it`);
+      else {
+        // A window that keeps the length slides over what a cut leaves (efficient channel attention).
+        if (kernel > 1) c.renormalise(0, axis);
+        c.set(y, axis, ids);
+      }
+    });
     const ids = c.ids(x)[1];
     const groups = groupsOf(n);
     const channels = c.dims(x)[1];
@@ -120,6 +131,7 @@ export const Conv: OpRule = {
   ],
   shape: convShape,
   channels: convChannels(false),
+  overKept: compacted,
   quantize: weightFirst,
   resize: resizeGroups,
   linear: convLinear,

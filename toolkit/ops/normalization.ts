@@ -14,7 +14,7 @@ import {
   meanVarianceNormalizationGradient,
   rmsNormalizationGradient,
 } from "./normalizationGradient.js";
-import { alongAxis, meanOverKept, standardised } from "./overKept.js";
+import { alongAxis, compacted, meanOverKept, standardised } from "./overKept.js";
 import type { ChannelAffine, ChannelContext, ChannelIds, KeptContext, OpRule, ShapeContext } from "./rule.js";
 
 /** One parameter value per channel on axis 1, for every input after the first. */
@@ -190,12 +190,12 @@ function tieWithinBlocks(c: ChannelContext, ids: ChannelIds, groups: number): Ch
   return first;
 }
 
-const overChannels = passAxes((k) => k !== 1, "normalises over neighbouring channels");
-
+/** The neighbours of a channel are those that a cut leaves. */
 const LRN: OpRule = {
   gradient: lrnGradient,
   shape: (n, c) => [inputType(n, c, 0)],
-  channels: overChannels,
+  channels: (n, c) => normalisesOver(n, c, [1]),
+  overKept: compacted,
 };
 
 /** A removed channel counts as zero in the norm, as in the cut net. */

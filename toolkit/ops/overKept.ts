@@ -15,6 +15,28 @@ export const fillRemoved =
     return [c.g.emit(n.opType, [x, ...n.inputs.slice(1)], n.attributes, { domain: n.domain })];
   };
 
+/**
+ * The node on an input from which the removed places are taken out, for windows that slide over channels. Output axes are as
+ * long as those of the input; removed places of the result read those of a neighbour.
+ */
+export const compacted: NonNullable<OpRule["overKept"]> = (n, c) => {
+  const dims = c.dims(n.inputs[0]);
+  const along = (x: Ref, axis: number, index: readonly number[]): Ref =>
+    c.g.emit("Gather", [x, c.g.ints(index)], { axis: attr.int(axis) });
+  const cut = dims.flatMap((length, axis) => {
+    const kept = c.positions(axis);
+    return kept ? [{ axis, kept: [...kept], length }] : [];
+  });
+  const x = cut.reduce((value, { axis, kept }) => along(value, axis, kept), n.inputs[0]);
+  const y = c.g.emit(n.opType, [x, ...n.inputs.slice(1)], n.attributes, { domain: n.domain });
+  return [
+    cut.reduce((value, { axis, kept, length }) => {
+      const back = Array.from({ length }, (_, p) => Math.max(0, kept.filter((k) => k <= p).length - 1));
+      return along(value, axis, back);
+    }, y),
+  ];
+};
+
 /** Mean of `x` over the kept positions of some axes. */
 export function meanOverKept(c: KeptContext, x: Ref, axes: readonly number[], keepdims = true): Ref {
   const count = axes.reduce((product, axis) => product * c.kept(axis), 1);

@@ -77,7 +77,9 @@ export interface KeptContext {
   /** Static dims of a value of the node; a dynamic batch reads as 1. */
   dims(name: string): readonly number[];
   constant(name: string): Tensor | undefined;
-  /** Number of kept positions on an axis of input 0. */
+  /** Kept positions on an axis of input 0, ascending; undefined where all are. */
+  positions(axis: number): Int32Array | undefined;
+  /** How many positions of an axis of input 0 are kept. */
   kept(axis: number): number;
   /** 1 where every position of input 0 is kept, 0 elsewhere, in its element type; broadcasts against it. */
   mask: Ref;

@@ -146,7 +146,7 @@ function whyAlone(links: ChannelLinks, id: number, width: number, members: reado
   const by = links.tiedBy(id);
   return by && places > 1
     ? `${at(by)} ties its ${places} channels into one`
-    : `it is the only channel of ${at(links.origin(id))}`;
+    : `${at(links.origin(id))} makes it, alone of its kind: one channel always stays`;
 }
 
 /** Classes with the same signature (the axes they appear on, and why they are frozen) form one group. */

@@ -103,6 +103,7 @@ function emitOverKept(b: GraphBuilder, g: Graph, n: OpNode, mask: Mask): void {
     opset,
     dims,
     constant: (name) => g.initializers.get(name),
+    positions: (axis) => mask.kept[axis],
     kept: (axis) => mask.kept[axis]?.length ?? dims(n.inputs[0])[axis],
     mask: mask.ref,
     number: (v) => b.initializer(`${n.name}_number`, fromNumbers(elemType, [v], [])),

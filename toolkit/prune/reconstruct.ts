@@ -58,7 +58,8 @@ export async function reconstruct(
   o: RepairOptions = {},
 ): Promise<Graph> {
   const before = new Map(linearNodes(original).map((n) => [n.node.name, n]));
-  const reached = linearNodes(cut).filter(reachedByCut(original, cut));
+  const isReached = reachedByCut(original, cut);
+  const reached = linearNodes(cut).filter((n) => isReached(n) && samePositions(before.get(n.node.name), n));
   const uses = usesOf(cut);
   const position = positionsOf(cut);
   const targets = new Map(reached.map((n) => [n.node.name, targetOf(cut, n, uses, position)]));
@@ -117,6 +118,10 @@ function reachedByCut(original: Graph, cut: Graph): (n: LinearNode) => boolean {
   }
   return (n) => changed.has(n.node.inputs[n.rule.data]);
 }
+
+/** A cut along the positions of a node (channels as rows of a matrix) leaves it nothing to be compared with row by row. */
+const samePositions = (then: LinearNode | undefined, now: LinearNode): boolean =>
+  then?.rule.positions(then.outputDims).join() === now.rule.positions(now.outputDims).join();
 
 function targetOf(cut: Graph, n: LinearNode, uses: Map<string, Use[]>, position: Map<string, number>): Target {
   const behind = sumBehind(cut, n, uses);

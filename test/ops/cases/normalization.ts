@@ -59,7 +59,7 @@ export const normalization: Cases = {
       attributes: { num_groups: attr.int(2) },
     },
   ],
-  LRN: [{ name: "three neighbours", inputs: [map], attributes: { size: attr.int(3) }, frozen: true }],
+  LRN: [{ name: "three neighbours", inputs: [map], attributes: { size: attr.int(3) } }],
   LpNormalization: [
     { name: "channels", inputs: [map], attributes: { axis: attr.int(1) } },
     { name: "columns", inputs: [map] },
