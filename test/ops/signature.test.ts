@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { type Attribute, attr, type OpNode, opsetOf } from "../../toolkit/graph/graph.js";
-import { floats } from "../../toolkit/graph/tensor.js";
+import { type Attribute, attr, type OpNode, opsetOf, typeOf } from "../../toolkit/graph/graph.js";
+import { type ElemType, floats } from "../../toolkit/graph/tensor.js";
 import { readModelFile } from "../../toolkit/onnx/index.js";
 import { listOps } from "../../toolkit/ops/index.js";
 import { checkSignature } from "../../toolkit/ops/signature.js";
@@ -16,6 +16,8 @@ const node = (
   outputs: string[] = ["y"],
   attributes: Record<string, Attribute> = {},
 ): OpNode => ({ name: "n", opType, domain: "", inputs, outputs, attributes });
+
+const unknown = () => undefined;
 
 const wrong: [string, OpNode, number, RegExp][] = [
   ["too few inputs", node("Conv", ["x"]), 13, /^Conv "n" lacks its input 1$/],
@@ -34,8 +36,10 @@ const wrong: [string, OpNode, number, RegExp][] = [
 ];
 
 test.each(wrong)("%s: refused in one sentence", (_, n, opset, message) => {
-  expect(() => checkSignature(n, opset)).toThrow(message);
-  expect(() => checkSignature(n, opset)).toThrow(expect.objectContaining({ name: "ModelError", code: "malformed" }));
+  expect(() => checkSignature(n, opset, unknown)).toThrow(message);
+  expect(() => checkSignature(n, opset, unknown)).toThrow(
+    expect.objectContaining({ name: "ModelError", code: "malformed" }),
+  );
 });
 
 const right: [string, OpNode, number][] = [
@@ -54,7 +58,23 @@ const right: [string, OpNode, number][] = [
 ];
 
 test.each(right)("%s: accepted", (_, n, opset) => {
-  expect(() => checkSignature(n, opset)).not.toThrow();
+  expect(() => checkSignature(n, opset, unknown)).not.toThrow();
+});
+
+test("inputs that must have one element type are compared; others, and unknown ones, are not", () => {
+  const types =
+    (...list: (ElemType | undefined)[]) =>
+    (i: number) =>
+      list[i];
+  const add = node("Add", ["a", "b"]);
+  expect(() => checkSignature(add, 13, types("float32", "int64"))).toThrow(
+    /has a float32 as input 0 and a int64 as input 1/,
+  );
+  expect(() => checkSignature(add, 13, types("float32", undefined))).not.toThrow();
+  expect(() => checkSignature(add, 13, types("float32", "other"))).not.toThrow();
+  expect(() => checkSignature(node("Reshape", ["a", "b"]), 13, types("float32", "int64"))).not.toThrow();
+  const concat = node("Concat", ["a", "b", "c"], ["y"], { axis: attr.int(0) });
+  expect(() => checkSignature(concat, 13, types("int8", "int8", "uint8"))).toThrow(/uint8 as input 2/);
 });
 
 test("every case of every operator fits, and nearly every operator with a rule is in the table", () => {
@@ -63,7 +83,10 @@ test("every case of every operator fits, and nearly every operator with a rule i
       for (const c of list) {
         const g = modelOf(opType, c);
         for (const n of g.nodes)
-          expect(() => checkSignature(n, opsetOf(g, n.domain)), `${opType} ${c.name}`).not.toThrow();
+          expect(
+            () => checkSignature(n, opsetOf(g, n.domain), (i) => typeOf(g, n.inputs[i])?.elemType),
+            `${opType} ${c.name}`,
+          ).not.toThrow();
       }
   const known = new Set(signatures.split("\n").map((line) => line.split(" ")[0]));
   const missing = listOps().filter((o) => o.domain === "" && !known.has(o.opType));
@@ -72,5 +95,6 @@ test("every case of every operator fits, and nearly every operator with a rule i
 
 test.skipIf(!hasShared).each(thirdPartyModels)("every node of %s fits", async (file) => {
   const g = await readModelFile(sharedPath(file));
-  for (const n of g.nodes) expect(() => checkSignature(n, opsetOf(g, n.domain))).not.toThrow();
+  for (const n of g.nodes)
+    expect(() => checkSignature(n, opsetOf(g, n.domain), (i) => typeOf(g, n.inputs[i])?.elemType)).not.toThrow();
 });

@@ -124,6 +124,7 @@ export function toInt64(v: number): bigint {
   return BigInt(Math.trunc(v));
 }
 
+/** IEEE 754 binary16. */
 function halfToNumber(h: number): number {
   const sign = h & 0x8000 ? -1 : 1;
   const exponent = (h >> 10) & 31;
@@ -186,10 +187,14 @@ export function fromNumbers(elemType: ElemType, values: ArrayLike<number>, dims:
 }
 
 function numberToBfloat(v: number): number {
+  if (Number.isNaN(v)) return 0x7fc0;
   scratch.setFloat32(0, v);
   const bits = scratch.getUint32(0);
-  if (Number.isNaN(v)) return 0x7fc0;
-  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff; // round half to even
+  const rest = bits & 0xffff;
+  // Rounding twice would go astray where float32 lands on the tie that v itself only comes near.
+  const beyond = rest === 0x8000 ? Math.sign(Math.abs(v) - Math.abs(Math.fround(v))) : 0;
+  const up = rest > 0x8000 || (rest === 0x8000 && (beyond > 0 || (beyond === 0 && ((bits >>> 16) & 1) === 1)));
+  return ((bits >>> 16) + (up ? 1 : 0)) & 0xffff;
 }
 
 function numberToHalf(v: number): number {

@@ -122,7 +122,7 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
       continue;
     }
     const opset = opsetOf(g, n.domain);
-    checkSignature(n, opset);
+    checkSignature(n, opset, (i) => types.get(n.inputs[i])?.elemType);
     const rule = ruleFor(n, opset);
     const context = contextOf(n, opset, { types, constants, partial, symbols });
     const found = rule ? typesBy(rule, n, context, out) : typesByCaller(n, types, o);
@@ -180,7 +180,7 @@ function contextOf(n: OpNode, opset: number, k: Known): ShapeContext {
 
 function typesBy(rule: OpRule, n: OpNode, c: ShapeContext, g: Graph): ValueType[] {
   try {
-    return rule.shape(n, c);
+    return rule.shape(n, c).map((t) => checked(n, t));
   } catch (e) {
     if (!(e instanceof ModelError) || e.code !== "dynamic-dimension") throw e;
     throw new ModelError(e.code, e.message, { where: e.where, hint: dimensionHint(g), cause: e });
@@ -197,6 +197,15 @@ function checkDims(n: OpNode, found: readonly (ValueType | undefined)[]): void {
         hint: "its inputs and attributes do not fit together",
       });
   }
+}
+
+/** Rules may read axes that an input does not have and subtract more than there is: the one place that notices. */
+function checked(n: OpNode, t: ValueType): ValueType {
+  const odd = t.dims?.find((d) => d === undefined || (typeof d === "number" && !(Number.isSafeInteger(d) && d >= 0)));
+  if (!t.dims || (odd === undefined && !t.dims.includes(undefined as never))) return t;
+  const what =
+    odd === undefined ? "its inputs lack an axis that it needs" : `an axis of its output would be ${odd} long`;
+  throw new ModelError("shape-mismatch", `${at(n)}: ${what}`, { where: at(n) });
 }
 
 function dimensionHint(g: Graph): string {

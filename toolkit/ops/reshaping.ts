@@ -1,6 +1,6 @@
 /** Operators that read the same elements under other axes: Reshape, Flatten, Squeeze, Unsqueeze, DepthToSpace, SpaceToDepth. */
 import { ModelError } from "../graph/errors.js";
-import { at, attrInt, attrInts, attrString, type Dim, type OpNode } from "../graph/graph.js";
+import { at, attr, attrInt, attrInts, attrString, type Dim, type OpNode, withAttributes } from "../graph/graph.js";
 import { ints, sizeOf, type Tensor } from "../graph/tensor.js";
 import {
   asDim,
@@ -171,6 +171,14 @@ const Squeeze: OpRule = {
       }
     }
     return [{ elemType, dims: dims.filter((_, k) => !gone.has(k)) }];
+  },
+  // Axes that are 1 only after a cut, or for a batch of 1, are not meant: the ones that are get written down.
+  simplify: (n, c, constant) => {
+    const dims = c.input(0)?.dims;
+    if (!dims || n.attributes.axes || n.inputs[1]) return n;
+    const axes = [...squeezedAxes(n, dims, undefined)];
+    if (c.opset < 13) return withAttributes(n, { axes: attr.ints(axes) });
+    return { ...n, inputs: [n.inputs[0], constant(`${n.name}_axes`, ints(axes))] };
   },
   movesElements: true,
   evaluate: (n, [x, axes]) => {

@@ -1,12 +1,19 @@
 /** Whether a node has the inputs, outputs and attributes that its operator takes: rules rely on it and need not ask again. */
 import { ModelError } from "../graph/errors.js";
 import { type Attribute, at, type OpNode } from "../graph/graph.js";
+import type { ElemType } from "../graph/tensor.js";
 import { signatures } from "./signatures.js";
+
+interface Slot {
+  kind: "r" | "o" | "v";
+  /** Slots with the same letter hold the same element type. */
+  type?: string;
+}
 
 interface Signature {
   since: number;
-  inputs: string;
-  outputs: string;
+  inputs: readonly Slot[];
+  outputs: readonly Slot[];
   attributes: readonly { name: string; kind: Kind; required: boolean }[];
 }
 
@@ -32,8 +39,8 @@ function tableOf(): Map<string, Signature[]> {
     const list = out.get(opType) ?? [];
     list.unshift({
       since: Number(since),
-      inputs: inputs === "-" ? "" : inputs,
-      outputs: outputs === "-" ? "" : outputs,
+      inputs: slotsOf(inputs),
+      outputs: slotsOf(outputs),
       attributes: attributes.map((a) => {
         const [name, kind] = a.split(":");
         return { name, kind: kind[0] as Kind, required: kind.endsWith("!") };
@@ -44,18 +51,26 @@ function tableOf(): Map<string, Signature[]> {
   return out;
 }
 
+const slotsOf = (text: string): Slot[] =>
+  [...text.matchAll(/([rov])(\d?)/g)].map(([, kind, type]) => ({
+    kind: kind as Slot["kind"],
+    ...(type === "" ? {} : { type }),
+  }));
+
 /**
  * Throws ModelError `malformed` for a node of the default domain that lacks a required input, output or attribute, has
- * more of them than its operator takes, or has one of the wrong kind. Operators that the specification does not know pass.
- * Source: the operator schemas of the ONNX specification.
+ * more of them than its operator takes, or has one of the wrong kind, and `elem-type` for inputs of different types where
+ * they must have one. `elemTypeOf` tells the type of input `i`, where it is known. Operators that the specification does not
+ * know pass. Source: the operator schemas of the ONNX specification.
  */
-export function checkSignature(n: OpNode, opset: number): void {
+export function checkSignature(n: OpNode, opset: number, elemTypeOf: (i: number) => ElemType | undefined): void {
   if (n.domain !== "") return;
   table ??= tableOf();
   const signature = table.get(n.opType)?.find((s) => s.since <= opset);
   if (!signature) return;
   checkSlots(n, "input", n.inputs, signature.inputs);
   checkSlots(n, "output", n.outputs, signature.outputs);
+  checkElemTypes(n, signature.inputs, elemTypeOf);
   for (const { name, kind, required } of signature.attributes) {
     const a = n.attributes[name];
     if (!a && required) throw malformed(n, `lacks its attribute "${name}"`);
@@ -69,11 +84,32 @@ const wordsOf = (kind: Kind): string => (kind in kinds ? kinds[kind as keyof typ
 const isOfKind = (a: Attribute, kind: Kind): boolean =>
   a.type === "opaque" || (kind in kinds && a.type === kinds[kind as keyof typeof kinds].type);
 
-function checkSlots(n: OpNode, what: string, names: readonly string[], slots: string): void {
-  const most = slots.includes("v") ? Number.POSITIVE_INFINITY : slots.length;
+function checkSlots(n: OpNode, what: string, names: readonly string[], slots: readonly Slot[]): void {
+  const most = slots.some((s) => s.kind === "v") ? Number.POSITIVE_INFINITY : slots.length;
   if (names.length > most) throw malformed(n, `has ${names.length} ${what}s; its operator takes at most ${most}`);
-  for (let i = 0; i < slots.length; i++)
-    if (slots[i] === "r" && !names[i]) throw malformed(n, `lacks its ${what} ${i}`);
+  slots.forEach(({ kind }, i) => {
+    if (kind === "r" && !names[i]) throw malformed(n, `lacks its ${what} ${i}`);
+  });
+}
+
+function checkElemTypes(n: OpNode, slots: readonly Slot[], elemTypeOf: (i: number) => ElemType | undefined): void {
+  const bound = new Map<string, { elemType: ElemType; i: number }>();
+  n.inputs.forEach((name, i) => {
+    const { type } = slots[Math.min(i, slots.length - 1)];
+    const elemType = name === "" || type === undefined ? undefined : elemTypeOf(i);
+    if (type === undefined || elemType === undefined || elemType === "other") return;
+    const first = bound.get(type);
+    if (!first) bound.set(type, { elemType, i });
+    else if (first.elemType !== elemType)
+      throw new ModelError(
+        "elem-type",
+        `${at(n)} has a ${first.elemType} as input ${first.i} and a ${elemType} as input ${i}`,
+        {
+          where: at(n),
+          hint: "its operator wants one type for both",
+        },
+      );
+  });
 }
 
 const malformed = (n: OpNode, what: string): ModelError =>
