@@ -90,7 +90,9 @@ export class Call {
     if (!constant) throw this.unsupported(`its ${what} is computed at run time`);
     if (constant.data.length > MAX_FOLDED)
       throw this.fail("damaged", `its ${what} has ${constant.data.length} numbers`);
-    return toNumberArray(constant);
+    const values = toNumberArray(constant);
+    if (!values.every(Number.isSafeInteger)) throw this.fail("damaged", `its ${what} is not made of whole numbers`);
+    return values;
   }
 
   /** An axis of `v` from a number that may count from the end. */
