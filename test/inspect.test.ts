@@ -16,7 +16,7 @@ describe("inspectModel", () => {
     expect(found.groups.map((e) => [e.id, e.width, e.producers, e.consumers])).toEqual([["b", 4, ["b"], ["last"]]]);
     expect(found.frozen.map((e) => [e.id, e.reason])).toEqual([
       ["a", 'org.example.Sparkle "odd": edgefit has no rule for this operator'],
-      ["last", 'graph output "last_out"'],
+      ["last", 'it is part of graph output "last_out"'],
     ]);
     expect(found.nodes[0]).toEqual({ name: "a", op: "Conv", outputDims: ["N", 6, 4, 4], macs: 288, params: 24 });
     expect(structuredClone(found)).toEqual(found);

@@ -47,7 +47,7 @@ describe("nets", () => {
     const groups = await cutAtRandom(n.done(n.gemm("fc", n.b.emit("Flatten", [pool]), 12, 4)));
     expect(widths(groups)).toEqual({ stem: 8, inner: 5, outer: 12 });
     expect(groups.group("outer").producers.map((p) => p.node)).toEqual(["outer", "projection", "second"]);
-    expect(reasons(groups)).toEqual({ fc: 'graph output "fc_out"' });
+    expect(reasons(groups)).toEqual({ fc: 'it is part of graph output "fc_out"' });
   });
 
   test("a parameter-free shortcut: Slice strides the image, Pad widens the channels", async () => {
@@ -420,7 +420,7 @@ describe("what cannot be cut", () => {
     expect(reasons(groups)).toEqual({
       a: 'ArgMax "best" numbers its channels',
       b: 'Conv "b" makes it, alone of its kind: one channel always stays',
-      last: 'graph output "last_out"',
+      last: 'it is part of graph output "last_out"',
     });
   });
 
@@ -445,7 +445,7 @@ describe("what cannot be cut", () => {
     expect(cut("a")).toThrow("would lose its last channel");
     expect(cut("a", 4)).toThrow("has 4 channels, channel 4 is not among them");
     expect(cut("a", 2, 1)).toThrow("out of order");
-    expect(cut("last", 0)).toThrow('cannot be cut: graph output "last_out"');
+    expect(cut("last", 0)).toThrow('cannot be cut: it is part of graph output "last_out"');
     expect(cut("nowhere", 0)).toThrow('no channel group "nowhere"');
     expect(cut("a", 0, 1, 2, 3)()).toBe(g);
   });

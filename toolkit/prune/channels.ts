@@ -206,7 +206,8 @@ class Linker {
       if (ids) this.freeze(ids, `${at(node)} shares the parameter "${name}" and needs it whole`);
     }
     for (const v of this.g.outputs) {
-      for (const ids of this.axes.get(v.name) ?? []) if (ids) this.freeze(ids, `graph output "${v.name}"`);
+      for (const ids of this.axes.get(v.name) ?? [])
+        if (ids) this.freeze(ids, `it is part of graph output "${v.name}"`);
     }
     const { axes, contracted, renormalised, classes } = this;
     const makers = classes.madeBy();
