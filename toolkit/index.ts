@@ -13,6 +13,7 @@ export {
   type Split,
 } from "./data/index.js";
 export { type FitResult, fit } from "./fit.js";
+export type { GraphBuilder, Ref } from "./graph/builder.js";
 export { BudgetError, EdgefitError, type ErrorFacts, isEdgefitError, ModelError, UsageError } from "./graph/errors.js";
 export type { Graph, OpNode, Value, ValueType } from "./graph/graph.js";
 export type { Progress, ProgressEvent } from "./graph/progress.js";
@@ -38,6 +39,37 @@ export {
   writeFitOutput,
 } from "./report/index.js";
 export { importTflite, type TfliteOptions } from "./tflite/index.js";
+export {
+  type AugmentOptions,
+  adamW,
+  binaryCrossEntropy,
+  type CustomLossContext,
+  combineLosses,
+  constantSchedule,
+  cosineSchedule,
+  crossEntropy,
+  customLoss,
+  type DistillationOptions,
+  distillation,
+  type EpochResult,
+  huber,
+  type Loss,
+  lars,
+  meanAbsoluteError,
+  meanSquaredError,
+  type Optimizer,
+  oneCycleSchedule,
+  retrainingSchedule,
+  rewoundSchedule,
+  rmsprop,
+  type Schedule,
+  sgd,
+  stepSchedule,
+  TrainingError,
+  withWarmup,
+} from "./train/index.js";
+export { type TrainedModel, train } from "./trainModel.js";
+export type { LossName, OptimizerName, ScheduleName, TrainModelOptions } from "./trainOptions.js";
 export { type ValidatedModel, type Validation, validate } from "./validate.js";
 export { toolVersion } from "./version.js";
 export {

@@ -182,6 +182,14 @@ export function wholeNumber(flag: string, text: Text, least: number): number {
 export const optionalNumber = (flag: string, text: Text | undefined, least: number): number | undefined =>
   text === undefined ? undefined : wholeNumber(flag, text, least);
 
+/** A number, for a flag that may be absent. Throws UsageError naming the flag. */
+export function optionalReal(flag: string, text: Text | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(String(text).trim() || Number.NaN);
+  if (Number.isFinite(value)) return value;
+  throw new UsageError("flag-value", "expected a number", { where: `${flag} ${text}` });
+}
+
 function numberList(flag: string, text: Text): number[] {
   const values = (Array.isArray(text) ? text : String(text).split(",")).map((v) =>
     Number(String(v).trim() || Number.NaN),

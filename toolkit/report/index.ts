@@ -20,4 +20,6 @@ export {
   modelFiguresSchema,
   reportJsonSchema,
 } from "./schema.js";
+export { renderTrainingHtml } from "./trainingHtml.js";
+export type { TrainingEpoch, TrainingReport } from "./trainingSchema.js";
 export { checkOutputFolder, type OutputFile, writeFitOutput } from "./write.js";
