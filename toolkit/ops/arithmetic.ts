@@ -17,7 +17,10 @@ function commonDims(tensors: readonly Tensor[]): number[] | undefined {
   return out;
 }
 
-/** `f` over broadcast constants. The result has the element type `elemType`, by default that of the first. */
+/**
+ * `f` over broadcast constants. The result has the element type `elemType`, by default that of the first. Undefined for strings,
+ * for shapes that do not fit, and where an integer would have no value.
+ */
 export function mapConstants(
   inputs: readonly (Tensor | undefined)[],
   f: (v: readonly number[]) => number,
@@ -39,11 +42,16 @@ export function mapConstants(
     for (let k = 0; k < columns.length; k++) row[k] = columns[k].values[columns[k].from[i]];
     out[i] = f(row);
   }
-  return [fromNumbers(elemType ?? tensors[0].elemType, out, dims)];
+  return valuesOf(elemType ?? tensors[0].elemType, out, dims);
 }
 
 /** Whether an element type counts in whole numbers. */
 export const isInteger = (t: ElemType): boolean => /^u?int/.test(t);
+
+/** Results as a tensor of the given type; undefined where an integer would have no value: what comes then is up to the runtime. */
+export function valuesOf(elemType: ElemType, values: Float64Array, dims: readonly number[]): Tensor[] | undefined {
+  return isInteger(elemType) && values.some(Number.isNaN) ? undefined : [fromNumbers(elemType, values, dims)];
+}
 
 /** Broadcast select, for element types that only have to be moved. */
 export function selectConstants(condition: Tensor, a: Tensor, b: Tensor): Tensor[] | undefined {

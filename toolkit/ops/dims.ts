@@ -50,6 +50,20 @@ export function positionOf(n: OpNode, index: number, length: number): number {
   return p;
 }
 
+/**
+ * Checks indices that name one element each on `axis` of a value and elsewhere stand at their own place: equal ranks, and no
+ * longer than the value on the other axes. Throws ModelError naming both numbers.
+ */
+export function checkElementIndices(n: OpNode, x: readonly Dim[], indices: readonly Dim[], axis: number): void {
+  const wrong = (what: string) => new ModelError("shape-mismatch", `${at(n)}: ${what}`, { where: at(n) });
+  if (x.length !== indices.length) throw wrong(`indices of rank ${indices.length} for a value of rank ${x.length}`);
+  indices.forEach((d, k) => {
+    const length = x[k];
+    if (k !== axis && typeof d === "number" && typeof length === "number" && d > length)
+      throw wrong(`${d} indices on axis ${k}, which is ${length} long`);
+  });
+}
+
 /** An integer list that is an attribute in older operator sets and input `i` in newer ones; undefined when absent. */
 export function intsOf(n: OpNode, name: string, constant: Tensor | undefined): readonly number[] | undefined {
   return attrInts(n, name) ?? (constant ? toNumberArray(constant) : undefined);

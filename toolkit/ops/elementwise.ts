@@ -14,7 +14,7 @@ import {
   thresholdedReluGradient,
   triluGradient,
 } from "./activationGradient.js";
-import { isInteger, mapConstants, selectConstants } from "./arithmetic.js";
+import { isInteger, mapConstants, selectConstants, valuesOf } from "./arithmetic.js";
 import { axisOf, broadcastDims, inputType } from "./dims.js";
 import {
   absGradient,
@@ -164,7 +164,7 @@ const Cast: OpRule = {
           x.dims,
         ),
       ];
-    return [fromNumbers(to, isInteger(to) ? v.map(Math.trunc) : v, x.dims)];
+    return valuesOf(to, isInteger(to) ? v.map(Math.trunc) : v, x.dims);
   },
 };
 

@@ -135,6 +135,10 @@ const Expand: OpRule = {
     const out = Array.from({ length: rank }, (_, k): Dim => {
       const a = dims[k - (rank - dims.length)] ?? (k < rank - dims.length ? 1 : null);
       const b = shape[k - (rank - shape.length)] ?? (k < rank - shape.length ? 1 : null);
+      if (typeof a === "number" && typeof b === "number" && a !== b && a !== 1 && b !== 1)
+        throw new ModelError("shape-mismatch", `${at(n)}: an axis of ${a} cannot be expanded to ${b}`, {
+          where: at(n),
+        });
       return b === 1 ? a : a === 1 ? b : (a ?? b);
     });
     return [{ elemType, dims: out }];
@@ -144,9 +148,10 @@ const Expand: OpRule = {
     if (!x || !shape) return undefined;
     const to = toNumberArray(shape);
     const rank = Math.max(to.length, x.dims.length);
-    const dims = Array.from({ length: rank }, (_, k) =>
-      Math.max(x.dims[k - (rank - x.dims.length)] ?? 1, to[k - (rank - to.length)] ?? 1),
-    );
+    const dims = Array.from({ length: rank }, (_, k) => {
+      const a = x.dims[k - (rank - x.dims.length)] ?? 1;
+      return a === 1 ? (to[k - (rank - to.length)] ?? 1) : a;
+    });
     return [move(x, broadcastTo(x.dims, dims))];
   },
   channels: (n, c) => {

@@ -1,7 +1,8 @@
 /** Operators that pick single elements or slices by index or by condition: all but Gather itself. */
-import { attrInt, type Dim } from "../graph/graph.js";
-import { isNumeric, sizeOf, toNumbers } from "../graph/tensor.js";
-import { axisOf, inputDims, inputType, positionOf, unknownDimension } from "./dims.js";
+import { ModelError } from "../graph/errors.js";
+import { at, attrInt, type Dim } from "../graph/graph.js";
+import { sizeOf, toNumbers } from "../graph/tensor.js";
+import { axisOf, checkElementIndices, inputDims, inputType, positionOf, unknownDimension } from "./dims.js";
 import { sameTypeAsFirst } from "./elementwise.js";
 import { move, stridesOf, takeAxis } from "./layout.js";
 import { passAxes } from "./links.js";
@@ -13,18 +14,23 @@ const frozenBecause = "picks elements by index";
 /** One element per index, on one axis (ONNX GatherElements-11). */
 const GatherElements: OpRule = {
   gradient: gatherElementsGradient,
-  shape: (n, c) => [{ elemType: inputType(n, c, 0).elemType, dims: inputType(n, c, 1).dims }],
+  shape: (n, c) => {
+    const { elemType, dims } = inputType(n, c, 0);
+    const indices = inputType(n, c, 1).dims;
+    if (dims && indices) checkElementIndices(n, dims, indices, axisOf(n, attrInt(n, "axis", 0), dims.length));
+    return [{ elemType, dims: indices }];
+  },
   evaluate: (n, [x, indices]) => {
     if (!x || !indices) return undefined;
     const axis = axisOf(n, attrInt(n, "axis", 0), x.dims.length);
     const [to, from] = [stridesOf(indices.dims), stridesOf(x.dims)];
     const source = Int32Array.from(toNumbers(indices), (index, i) => {
-      let at = 0;
+      let place = 0;
       for (let k = 0; k < from.length; k++) {
         const own = Math.floor(i / to[k]) % indices.dims[k];
-        at += from[k] * (k === axis ? positionOf(n, index, x.dims[k]) : own);
+        place += from[k] * (k === axis ? positionOf(n, index, x.dims[k]) : own);
       }
-      return at;
+      return place;
     });
     return [move(x, { dims: indices.dims, from: source })];
   },
@@ -38,7 +44,15 @@ const GatherND: OpRule = {
     const [x, indices] = [inputDims(n, c, 0), inputDims(n, c, 1)];
     const tuple = indices[indices.length - 1];
     if (typeof tuple !== "number") throw unknownDimension(n, `the last dimension of "${n.inputs[1]}"`);
-    return [{ elemType, dims: [...indices.slice(0, -1), ...x.slice(attrInt(n, "batch_dims", 0) + tuple)] }];
+    const batch = attrInt(n, "batch_dims", 0);
+    if (batch < 0 || batch >= indices.length || batch + tuple > x.length) {
+      throw new ModelError(
+        "shape-mismatch",
+        `${at(n)}: ${batch} batch axes and index tuples of ${tuple} for a value of rank ${x.length}`,
+        { where: at(n) },
+      );
+    }
+    return [{ elemType, dims: [...indices.slice(0, -1), ...x.slice(batch + tuple)] }];
   },
   evaluate: (n, [x, indices]) => {
     if (!x || !indices) return undefined;
@@ -68,6 +82,8 @@ const Compress: OpRule = {
   shape: (n, c) => {
     const { elemType, dims } = inputType(n, c, 0);
     const condition = c.constant(1);
+    if (dims?.length === 0)
+      throw new ModelError("shape-mismatch", `${at(n)}: a scalar has no slices`, { where: at(n) });
     const count: Dim = condition ? toNumbers(condition).filter((v) => v !== 0).length : null;
     if (!n.attributes.axis) return [{ elemType, dims: [count] }];
     const axis = dims && axisOf(n, attrInt(n, "axis", 0), dims.length);
@@ -75,9 +91,19 @@ const Compress: OpRule = {
   },
   evaluate: (n, [x, condition]) => {
     if (!x || !condition) return undefined;
-    const kept = [...toNumbers(condition)].flatMap((v, i) => (v ? [i] : []));
-    if (n.attributes.axis) return [takeAxis(x, axisOf(n, attrInt(n, "axis", 0), x.dims.length), kept)];
-    return isNumeric(x.elemType) ? [move(x, { dims: [kept.length], from: Int32Array.from(kept) })] : undefined;
+    const chosen = [...toNumbers(condition)].flatMap((v, i) => (v ? [i] : []));
+    if (!n.attributes.axis) {
+      const from = Int32Array.from(chosen, (i) => positionOf(n, i, sizeOf(x.dims)));
+      return [move(x, { dims: [from.length], from })];
+    }
+    const axis = axisOf(n, attrInt(n, "axis", 0), x.dims.length);
+    return [
+      takeAxis(
+        x,
+        axis,
+        chosen.map((i) => positionOf(n, i, x.dims[axis])),
+      ),
+    ];
   },
   frozenBecause: "keeps elements by a condition",
 };

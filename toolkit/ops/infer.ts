@@ -126,7 +126,6 @@ export function inferShapes(g: Graph, o: InferOptions = {}): Graph {
     const rule = ruleFor(n, opset);
     const context = contextOf(n, opset, { types, constants, partial, symbols });
     const found = rule ? typesBy(rule, n, context, out) : typesByCaller(n, types, o);
-    checkDims(n, found);
     n.outputs.forEach((y, i) => {
       if (y && found[i]) types.set(y, refined(found[i], rule ? undefined : g.valueTypes.get(y)));
     });
@@ -184,18 +183,6 @@ function typesBy(rule: OpRule, n: OpNode, c: ShapeContext, g: Graph): ValueType[
   } catch (e) {
     if (!(e instanceof ModelError) || e.code !== "dynamic-dimension") throw e;
     throw new ModelError(e.code, e.message, { where: e.where, hint: dimensionHint(g), cause: e });
-  }
-}
-
-/** A length that is no length comes from attributes or constants that make no sense together. */
-function checkDims(n: OpNode, found: readonly (ValueType | undefined)[]): void {
-  for (const t of found) {
-    const wrong = t?.dims?.find((d) => typeof d === "number" && !(Number.isSafeInteger(d) && d >= 0));
-    if (wrong !== undefined)
-      throw new ModelError("shape-mismatch", `${at(n)} would give a value of dims [${t?.dims?.join(", ")}]`, {
-        where: at(n),
-        hint: "its inputs and attributes do not fit together",
-      });
   }
 }
 

@@ -1,6 +1,7 @@
 /** Operators that reduce whole axes to one value, or to the place of one. */
 import { attrInt, type Dim, type OpNode } from "../graph/graph.js";
-import { fromNumbers, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
+import { sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
+import { valuesOf } from "./arithmetic.js";
 import { axisOf, inputType, intsOf, unknownDimension } from "./dims.js";
 import { stridesOf } from "./layout.js";
 import { freezeAxes } from "./links.js";
@@ -85,7 +86,7 @@ const reduction = (f: (values: number[]) => number, left: "sums" | NonNullable<O
   evaluate: (n, [x, axes]) => {
     if (!x || (n.inputs[1] && !axes)) return undefined;
     const list = reducedAxes(n, x.dims.length, axes);
-    return [fromNumbers(x.elemType, fold(x, list, f), reducedDims(n, x.dims, list))];
+    return valuesOf(x.elemType, fold(x, list, f), reducedDims(n, x.dims, list));
   },
   channels: (n, c) => {
     const axes = reducedBy(n, c);

@@ -1,7 +1,8 @@
 /** Operators that write elements to places that other inputs name. */
-import { attrInt, attrString, type OpNode } from "../graph/graph.js";
+import { ModelError } from "../graph/errors.js";
+import { at, attrInt, attrString, type Dim, type OpNode } from "../graph/graph.js";
 import { fromNumbers, isNumeric, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
-import { axisOf, positionOf } from "./dims.js";
+import { axisOf, checkElementIndices, inputType, positionOf } from "./dims.js";
 import { sameTypeAsFirst } from "./elementwise.js";
 import { stridesOf } from "./layout.js";
 import type { OpRule } from "./rule.js";
@@ -18,6 +19,9 @@ const combinations: Readonly<Record<string, Combine>> = {
   min: Math.min,
 };
 
+const sameWhereKnown = (a: readonly Dim[], b: readonly Dim[]): boolean =>
+  a.length === b.length && a.every((d, k) => d === b[k] || typeof d !== "number" || typeof b[k] !== "number");
+
 /** The data with `updates` combined into the elements that `places` names, in order. */
 function written(n: OpNode, data: Tensor, updates: Tensor, places: (i: number) => number): Tensor[] | undefined {
   const combine = combinations[attrString(n, "reduction", "none")];
@@ -33,7 +37,18 @@ function written(n: OpNode, data: Tensor, updates: Tensor, places: (i: number) =
 
 /** Whole slices at the index tuples of the last axis of `indices` (ONNX ScatterND-11 to -18). */
 const ScatterND: OpRule = {
-  shape: sameTypeAsFirst,
+  shape: (n, c) => {
+    const x = inputType(n, c, 0);
+    const [indices, updates] = [inputType(n, c, 1).dims, inputType(n, c, 2).dims];
+    const tuple = indices?.[indices.length - 1];
+    if (!x.dims || !indices || !updates || typeof tuple !== "number") return [x];
+    const wanted = [...indices.slice(0, -1), ...x.dims.slice(tuple)];
+    if (tuple > x.dims.length || !sameWhereKnown(wanted, updates)) {
+      const what = `updates of [${updates.join()}] at index tuples of ${tuple} do not fit into [${x.dims.join()}]`;
+      throw new ModelError("shape-mismatch", `${at(n)}: ${what}`, { where: at(n) });
+    }
+    return [x];
+  },
   evaluate: (n, [data, indices, updates]) => {
     if (!data || !indices || !updates) return undefined;
     const tuple = indices.dims[indices.dims.length - 1];
@@ -41,9 +56,9 @@ const ScatterND: OpRule = {
     const strides = stridesOf(data.dims);
     const index = toNumbers(indices);
     return written(n, data, updates, (i) => {
-      const at = Math.floor(i / inner) * tuple;
+      const first = Math.floor(i / inner) * tuple;
       let start = i % inner;
-      for (let k = 0; k < tuple; k++) start += positionOf(n, index[at + k], data.dims[k]) * strides[k];
+      for (let k = 0; k < tuple; k++) start += positionOf(n, index[first + k], data.dims[k]) * strides[k];
       return start;
     });
   },
@@ -52,19 +67,28 @@ const ScatterND: OpRule = {
 
 /** One element per index, on one axis (ONNX ScatterElements-11 to -18, and Scatter-9). */
 const ScatterElements: OpRule = {
-  shape: sameTypeAsFirst,
+  shape: (n, c) => {
+    const x = inputType(n, c, 0);
+    const [indices, updates] = [inputType(n, c, 1).dims, inputType(n, c, 2).dims];
+    if (x.dims && indices) checkElementIndices(n, x.dims, indices, axisOf(n, attrInt(n, "axis", 0), x.dims.length));
+    if (indices && updates && !sameWhereKnown(indices, updates)) {
+      const what = `indices of [${indices.join()}] for updates of [${updates.join()}]`;
+      throw new ModelError("shape-mismatch", `${at(n)}: ${what}`, { where: at(n) });
+    }
+    return [x];
+  },
   evaluate: (n, [data, indices, updates]) => {
     if (!data || !indices || !updates) return undefined;
     const axis = axisOf(n, attrInt(n, "axis", 0), data.dims.length);
     const [from, to] = [stridesOf(indices.dims), stridesOf(data.dims)];
     const index = toNumbers(indices);
     return written(n, data, updates, (i) => {
-      let at = 0;
+      let place = 0;
       for (let k = 0; k < to.length; k++) {
         const own = Math.floor(i / from[k]) % indices.dims[k];
-        at += to[k] * (k === axis ? positionOf(n, index[i], data.dims[k]) : own);
+        place += to[k] * (k === axis ? positionOf(n, index[i], data.dims[k]) : own);
       }
-      return at;
+      return place;
     });
   },
   frozenBecause,
