@@ -136,6 +136,7 @@ async function valueNoises(
   const integer = placePrepared(r.prepared, r.ranges, placement);
   const made = new Set(integer.nodes.flatMap((n) => n.outputs));
   const pairs = values.filter((v) => made.has(`${v}_q`) && !r.prepared.inputs.some((i) => i.name === v));
+  if (pairs.length === 0) return new Map();
   const floats = exposing(r.prepared, pairs, "float32");
   const codes = exposing(
     integer,
