@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Split } from "../../toolkit/data/dataset.js";
 import { emptyGraph, GraphBuilder, type Ref } from "../../toolkit/graph/builder.js";
 import { checkGraph } from "../../toolkit/graph/check.js";
-import { attr, cloneGraph, type Graph } from "../../toolkit/graph/graph.js";
+import { attr, type Graph } from "../../toolkit/graph/graph.js";
 import { floats, sizeOf, type Tensor, toFloat32, toNumbers } from "../../toolkit/graph/tensor.js";
 import { trainQuantized } from "../../toolkit/methods/qat.js";
 import { fromTrainable, toTrainable } from "../../toolkit/methods/quantizedTraining.js";
@@ -10,6 +10,7 @@ import { calibrate, type PlaceOptions, placePrepared, prepareForQuantization } f
 import { openSession } from "../../toolkit/runtime/session.js";
 import { adamW, constantSchedule, distillation, sgd } from "../../toolkit/train/index.js";
 import { gaussian } from "../support/random.js";
+import { coarse } from "./coarse.js";
 
 const DIMS = [3, 8, 8];
 
@@ -95,27 +96,6 @@ async function distance(a: Graph, b: Graph): Promise<number> {
   const d = p.map((v, i) => v - q[i]);
   const mean = (i: number): number => d.subarray(i - (i % 5), i - (i % 5) + 5).reduce((s, v) => s + v, 0) / 5;
   return d.reduce((sum, v, i) => sum + (v - mean(i)) ** 2, 0) / d.length;
-}
-
-/** Weights with steps sixteen times as wide: about three bits. */
-function coarse(qdq: Graph): Graph {
-  const out = cloneGraph(qdq);
-  for (const n of qdq.nodes) {
-    const codes = n.opType === "DequantizeLinear" ? qdq.initializers.get(n.inputs[0]) : undefined;
-    const scale = codes && qdq.initializers.get(n.inputs[1])!;
-    if (!codes || !scale || codes.elemType === "uint8") continue;
-    const wide = codes.elemType === "int8";
-    out.initializers.set(
-      n.inputs[1],
-      floats(
-        toFloat32(scale).map((s) => 16 * s),
-        scale.dims,
-      ),
-    );
-    const data = toNumbers(codes).map((q) => Math.round(q / 16));
-    out.initializers.set(n.inputs[0], { ...codes, data: wide ? Int8Array.from(data) : Int32Array.from(data) });
-  }
-  return out;
 }
 
 const learning = (teacher: Graph) => ({
