@@ -48,9 +48,13 @@ export function mapConstants(
 /** Whether an element type counts in whole numbers. */
 export const isInteger = (t: ElemType): boolean => /^u?int/.test(t);
 
-/** Results as a tensor of the given type; undefined where an integer would have no value: what comes then is up to the runtime. */
+/**
+ * Results as a tensor of the given type: integers lose their fraction, as they do in the runtime. Undefined where an integer
+ * would have no value: what comes then is up to the runtime.
+ */
 export function valuesOf(elemType: ElemType, values: Float64Array, dims: readonly number[]): Tensor[] | undefined {
-  return isInteger(elemType) && values.some(Number.isNaN) ? undefined : [fromNumbers(elemType, values, dims)];
+  if (!isInteger(elemType)) return [fromNumbers(elemType, values, dims)];
+  return values.some(Number.isNaN) ? undefined : [fromNumbers(elemType, values.map(Math.trunc), dims)];
 }
 
 /** Broadcast select, for element types that only have to be moved. */

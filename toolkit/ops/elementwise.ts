@@ -164,7 +164,7 @@ const Cast: OpRule = {
           x.dims,
         ),
       ];
-    return valuesOf(to, isInteger(to) ? v.map(Math.trunc) : v, x.dims);
+    return valuesOf(to, v, x.dims);
   },
 };
 

@@ -13,6 +13,7 @@ import {
   toNumbers,
 } from "../graph/tensor.js";
 import { asDim, inputDims, inputType, productOf, unknownDimension } from "./dims.js";
+import { stridesOf } from "./layout.js";
 import { passAxes } from "./links.js";
 import type { OpRule } from "./rule.js";
 
@@ -110,9 +111,20 @@ const Range: OpRule = {
   },
 };
 
-/** Places of the non-zero elements: how many there are is known only at run time. */
+const nonZero = (t: Tensor): number[] => Array.from(toNumbers(t)).flatMap((v, i) => (v !== 0 ? [i] : []));
+
+/** Places of the non-zero elements, one row per axis; how many there are shows at run time where the input is not constant. */
 const NonZero: OpRule = {
-  shape: (n, c) => [{ elemType: "int64", dims: [inputDims(n, c, 0).length, null] }],
+  shape: (n, c) => {
+    const x = c.constant(0);
+    return [{ elemType: "int64", dims: [inputDims(n, c, 0).length, x ? nonZero(x).length : null] }];
+  },
+  evaluate: (_, [x]) => {
+    if (!x) return undefined;
+    const places = nonZero(x);
+    const rows = stridesOf(x.dims).map((step, k) => places.map((i) => Math.floor(i / step) % x.dims[k]));
+    return [ints(rows.flat(), [rows.length, places.length])];
+  },
 };
 
 export const rules = { Shape, Size, Constant, ConstantOfShape, Range, NonZero } satisfies Record<

@@ -92,5 +92,8 @@ export const shapes: Cases = {
     { name: "up", inputs: [ints([2], []), ints([11], []), ints([3], [])] },
     { name: "down", inputs: [scalar(3), scalar(0), scalar(-0.5)] },
   ],
-  NonZero: [{ name: "a few", inputs: [floats([0, 1, 0, 2])], dynamic: true }],
+  NonZero: [
+    { name: "a few", inputs: [floats([0, 1, 0, 2, 3, 0], [2, 3])] },
+    { name: "at run time", inputs: [{ live: [2, 3], channels: null }], dynamic: true },
+  ],
 };

@@ -22,7 +22,10 @@ const reduced = (since: number, o: Partial<OpCase> = {}): OpCase[] => [
 
 export const reduction: Cases = {
   ReduceSum: reduced(13),
-  ReduceMean: reduced(18),
+  ReduceMean: [
+    ...reduced(18),
+    { name: "whole numbers", opset: 18, inputs: [ints([1, 2, -1, -2, 5, 6], [3, 2]), ints([1])] },
+  ],
   ReduceMax: reduced(18),
   ReduceMin: reduced(18),
   ReduceProd: reduced(18),
