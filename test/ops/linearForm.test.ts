@@ -54,6 +54,8 @@ const cases: Case[] = [
   { name: "Gemm, transposed weight", op: "Gemm", x: [5, 6], w: [3, 6], attributes: { transB: attr.int(1) } },
   { name: "Gemm", op: "Gemm", x: [5, 6], w: [6, 3] },
   { name: "MatMul on tokens", op: "MatMul", x: [2, 4, 6], w: [6, 3] },
+  { name: "MatMul on every second token", op: "MatMul", x: [2, 7, 6], w: [6, 3], thin: 2 },
+  { name: "MatMul, channels last, thinned", op: "MatMul", x: [2, 7, 5, 6], w: [6, 3], thin: 3 },
 ];
 
 test.each(cases)(
@@ -81,6 +83,8 @@ test.each(cases)(
     const [outputs, positions] = out[rows].dims;
     const p = out[columns].dims[0];
     expect(outputs).toBe(w[rule.outputAxis(node)]);
+    const perImage = sizeOf(rule.positions(yDims).map((d) => Math.ceil((d - (thin >> 1)) / thin)));
+    expect(positions).toBe(perImage * x[0]);
     expect(out[columns].dims).toEqual([matrix.length / outputs, positions]);
     const [X, Y] = [out[columns].data, out[rows].data] as Float32Array[];
     for (let o = 0; o < outputs; o++) {

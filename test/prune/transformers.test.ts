@@ -5,7 +5,7 @@ import { costsOf } from "../../toolkit/ops/costs.js";
 import type { Criterion } from "../../toolkit/options.js";
 import { type ChannelGroups, findGroups, keptPositions } from "../../toolkit/prune/groups.js";
 import { reconstruct } from "../../toolkit/prune/reconstruct.js";
-import { relativeError } from "../../toolkit/prune/sensitivity.js";
+import { readerMoments, relativeError, withoutChannels } from "../../toolkit/prune/sensitivity.js";
 import { outputsOn } from "../../toolkit/prune/walk.js";
 import { rank } from "../../toolkit/ranking.js";
 import { randomFeeds, randomKeep } from "../support/graphs.js";
@@ -81,6 +81,31 @@ test("least squares brings a cut transformer nearer to the original", async () =
   const reference = await outputsOn(g, unseen);
   const [before, after] = [await outputsOn(sliced, unseen), await outputsOn(repaired, unseen)];
   expect(relativeError(after, reference)).toBeLessThan(0.5 * relativeError(before, reference));
+});
+
+test("a dead hidden channel with a mean is taken up by the bias that is added behind the product", async () => {
+  const g = visionTransformer({ blocks: 1 });
+  const [weight, bias] = ["weight", "bias"].map((p) => g.initializers.get(`block0.up.${p}`)?.data as Float32Array);
+  // Channels 3 and 11 see nothing; GELU leaves them a constant that the next layer spreads.
+  for (const dead of [3, 11]) {
+    for (let row = 0; row < 12; row++) weight[row * 20 + dead] = 0;
+    bias[dead] = 2;
+  }
+  const groups = findGroups(g);
+  const keep = new Map([
+    ["block0.up", Int32Array.from({ length: 20 }, (_, i) => i).filter((i) => i !== 3 && i !== 11)],
+  ]);
+  const batches = Array.from({ length: 6 }, (_, i) => randomFeeds(g, i + 1).x);
+  const unseen = Array.from({ length: 3 }, (_, i) => randomFeeds(g, i + 50).x);
+  const { sliced } = await expectSliceEqualsMask(g, groups, keep, { x: unseen[0] });
+  const repaired = await reconstruct(g, sliced, (name, axis) => keptPositions(groups, keep, name, axis), batches);
+  const reference = await outputsOn(g, unseen);
+  expect(relativeError(await outputsOn(sliced, unseen), reference)).toBeGreaterThan(1e-2);
+  expect(relativeError(await outputsOn(repaired, unseen), reference)).toBeLessThan(1e-5);
+  // So does the measured loss of the width.
+  const moments = await readerMoments(g, groups, batches);
+  const blind = withoutChannels(g, groups, groups.group("block0.up"), keep.get("block0.up")!, moments);
+  expect(relativeError(await outputsOn(blind, unseen), reference)).toBeLessThan(1e-5);
 });
 
 test("a mixer: its token layers see channels as rows, and are left alone by the repair", async () => {

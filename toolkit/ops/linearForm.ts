@@ -77,6 +77,15 @@ function transposed(m: ArrayLike<number>, rows: number, columns: number): Float6
   return out;
 }
 
+/** [N, ...positions, C] -> [C, N * positions], every `thin`-th position in each direction. */
+function rows(g: GraphBuilder, x: Ref, dims: readonly number[], thin: number): Ref {
+  const axes = Array.from({ length: Math.max(0, dims.length - 2) }, (_, i) => i + 1);
+  const all = (v: number): Ref => g.ints(axes.map(() => v));
+  const thinner =
+    thin === 1 || axes.length === 0 ? x : g.emit("Slice", [x, all(thin >> 1), all(2 ** 63), g.ints(axes), all(thin)]);
+  return g.transpose(g.reshape(thinner, [-1, dims[dims.length - 1]]), [1, 0]);
+}
+
 /** A dense layer; `weightIsOutputsFirst` says whether the weight is [outputs, inputs] or [inputs, outputs]. */
 function dense(bias: number, weightIsOutputsFirst: (n: OpNode) => boolean, plain: (n: OpNode) => boolean): LinearRule {
   return {
@@ -87,8 +96,8 @@ function dense(bias: number, weightIsOutputsFirst: (n: OpNode) => boolean, plain
     inputAxis: (n) => (weightIsOutputsFirst(n) ? 1 : 0),
     outputAxis: (n) => (weightIsOutputsFirst(n) ? 0 : 1),
     positions: (dims) => dims.slice(1, -1),
-    unfold: (_n, g, x, xDims) => g.transpose(g.reshape(x, [-1, xDims[xDims.length - 1]]), [1, 0]),
-    outputs: (_n, g, y, yDims) => g.transpose(g.reshape(y, [-1, yDims[yDims.length - 1]]), [1, 0]),
+    unfold: (_n, g, x, xDims, _w, thin) => rows(g, x, xDims, thin),
+    outputs: (_n, g, y, yDims, thin) => rows(g, y, yDims, thin),
     toMatrix: (n, w: Tensor) =>
       weightIsOutputsFirst(n) ? toNumbers(w) : transposed(toNumbers(w), w.dims[0], w.dims[1]),
     fromMatrix: (n, m, dims) =>

@@ -14,7 +14,7 @@ function onlyUse(g: Graph, uses: ReadonlyMap<string, Use[]>, value: string): Use
 
 /** The affine step that alone reads a linear node's output. */
 export function affineAfter(g: Graph, n: LinearNode, uses = usesOf(g)): ChannelAffine | undefined {
-  const use = onlyUse(g, uses, n.node.outputs[0]);
+  const use = onlyUse(g, uses, n.output);
   return use && ruleOf(g, use.node)?.affine?.(use.node, (name) => g.initializers.get(name));
 }
 
@@ -27,7 +27,7 @@ export interface SumBehind {
 
 /** The two-sided sum behind a linear node, if nothing else reads what lies between. */
 export function sumBehind(g: Graph, n: LinearNode, uses = usesOf(g)): SumBehind | undefined {
-  let use = onlyUse(g, uses, n.node.outputs[0]);
+  let use = onlyUse(g, uses, n.output);
   const affine = affineAfter(g, n, uses);
   if (use && affine) use = onlyUse(g, uses, use.node.outputs[0]);
   if (!use || !ruleOf(g, use.node)?.sums || use.node.inputs.length !== 2) return undefined;

@@ -4,7 +4,7 @@
  */
 import type { GraphBuilder, Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
-import { at, type Graph, type OpNode, opsetOf, typeOf } from "../graph/graph.js";
+import { at, type Graph, type OpNode, opsetOf, typeOf, type Use, usesOf } from "../graph/graph.js";
 import { sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { LinearRule } from "../ops/rule.js";
@@ -24,6 +24,13 @@ export interface LinearNode {
   outputs: number;
   dataDims: readonly number[];
   outputDims: readonly number[];
+  /**
+   * Where the bias is, present or not: an input of the node, or the vector that the one reader of a product adds to it.
+   * Undefined where there is no place for one.
+   */
+  bias?: { index: number; input: number };
+  /** The value with the bias in it. */
+  output: string;
 }
 
 /** Moments over `count` positions; matrices are row-major. */
@@ -54,6 +61,8 @@ function staticDims(g: Graph, name: string, node: OpNode): readonly number[] {
 /** All nodes of linear form, in execution order. The graph must carry inferred shapes. */
 export function linearNodes(g: Graph): LinearNode[] {
   const out: LinearNode[] = [];
+  const uses = usesOf(g);
+  const position = new Map(g.nodes.map((n, i) => [n, i]));
   g.nodes.forEach((node, index) => {
     const rule = ruleFor(node, opsetOf(g, node.domain))?.linear;
     if (!rule) return;
@@ -73,9 +82,31 @@ export function linearNodes(g: Graph): LinearNode[] {
       outputs,
       dataDims: staticDims(g, node.inputs[rule.data], node),
       outputDims: staticDims(g, node.outputs[0], node),
+      ...(rule.bias >= 0
+        ? { bias: { index, input: rule.bias }, output: node.outputs[0] }
+        : addedBias(g, node.outputs[0], outputs, uses, position)),
     });
   });
   return out;
+}
+
+/** The vector that the one reader of a product adds to it, on the last axis. */
+function addedBias(
+  g: Graph,
+  product: string,
+  outputs: number,
+  uses: ReadonlyMap<string, Use[]>,
+  position: ReadonlyMap<OpNode, number>,
+): Pick<LinearNode, "bias" | "output"> {
+  const readers = uses.get(product) ?? [];
+  const [reader] = readers;
+  const isSum = reader && ruleFor(reader.node, opsetOf(g, reader.node.domain))?.sums && reader.node.inputs.length === 2;
+  if (!isSum || readers.length !== 1 || g.outputs.some((v) => v.name === product)) return { output: product };
+  const input = 1 - reader.index;
+  const t = g.initializers.get(reader.node.inputs[input]);
+  if (t?.elemType !== "float32" || t.data.length !== outputs || t.dims[t.dims.length - 1] !== outputs)
+    return { output: product };
+  return { bias: { index: position.get(reader.node)!, input }, output: reader.node.outputs[0] };
 }
 
 /** Sampling step in each spatial direction that leaves at most about `positions` positions per image. */

@@ -5,7 +5,7 @@
  * side, so that errors of a skip connection are taken up by the branch.
  */
 import { GraphBuilder, type Ref } from "../graph/builder.js";
-import { cloneGraph, type Graph, type OpNode, type Use, usesOf } from "../graph/graph.js";
+import { cloneGraph, type Graph, type Use, usesOf } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
 import { floats, type Tensor, toNumbers } from "../graph/tensor.js";
 import { sumBehind } from "./affine.js";
@@ -87,7 +87,7 @@ export async function reconstruct(
     const w = repaired.initializers.get(n.weight)!;
     const prior = n.rule.toMatrix(n.node, w);
     const all = Int32Array.from({ length: n.columns }, (_, c) => c);
-    const solution = solve(moments, cross, all, prior, o.ridge ?? 1e-3, n.rule.bias >= 0);
+    const solution = solve(moments, cross, all, prior, o.ridge ?? 1e-3, n.bias !== undefined);
     repaired = withWeights(repaired, n, n.rule.fromMatrix(n.node, solution.weights, w.dims), solution.bias);
     walk.continueWith(repaired);
     rows.delete(n.node.name);
@@ -126,8 +126,7 @@ const samePositions = (then: LinearNode | undefined, now: LinearNode): boolean =
 function targetOf(cut: Graph, n: LinearNode, uses: Map<string, Use[]>, position: Map<string, number>): Target {
   const behind = sumBehind(cut, n, uses);
   // The other side must have been computed before this node runs.
-  if (!behind || !((position.get(behind.other) ?? Number.POSITIVE_INFINITY) < n.index))
-    return { value: n.node.outputs[0] };
+  if (!behind || !((position.get(behind.other) ?? Number.POSITIVE_INFINITY) < n.index)) return { value: n.output };
   return { value: behind.sum, other: behind.other, ...behind.affine };
 }
 
@@ -192,29 +191,28 @@ async function originalRows(
 export function withWeights(g: Graph, n: LinearNode, weight: Tensor, bias: Float64Array | undefined): Graph {
   const out = cloneGraph(g);
   const b = new GraphBuilder(out);
-  const node = out.nodes[n.index];
-  const inputs = [...node.inputs];
-  inputs[n.rule.weight] = owned(out, b, node, inputs[n.rule.weight], weight);
-  if (n.rule.bias >= 0 && bias) {
-    const value = floats(Float32Array.from(bias));
-    const old = inputs[n.rule.bias];
-    inputs[n.rule.bias] = old ? owned(out, b, node, old, value) : b.initializer(`${node.name}.bias`, value);
+  replaceInput(out, b, n.index, n.rule.weight, weight);
+  if (n.bias && bias) {
+    const old = g.initializers.get(out.nodes[n.bias.index].inputs[n.bias.input] ?? "");
+    replaceInput(out, b, n.bias.index, n.bias.input, floats(Float32Array.from(bias), old?.dims));
   }
-  out.nodes[n.index] = { ...node, inputs };
   return out;
 }
 
-/** Stores a parameter under its own name where this node is its only reader, else under a new one. */
-function owned(g: Graph, b: GraphBuilder, node: OpNode, name: string, value: Tensor): string {
-  const shared = g.nodes.some((other) => other !== node && other.inputs.includes(name));
-  if (shared) return b.initializer(name, value);
-  g.initializers.set(name, value);
-  return name;
+/** Gives an input of a node a constant: under the old name where the node is its only reader, else under a new one. */
+function replaceInput(g: Graph, b: GraphBuilder, index: number, input: number, value: Tensor): void {
+  const node = g.nodes[index];
+  const inputs = [...node.inputs];
+  const name = inputs[input] ?? "";
+  const isOwn = name !== "" && !g.nodes.some((other) => other !== node && other.inputs.includes(name));
+  if (isOwn) g.initializers.set(name, value);
+  else inputs[input] = b.initializer(name || `${node.name}.bias`, value);
+  g.nodes[index] = { ...node, inputs };
 }
 
 /** A node's bias as numbers, if it has a constant one. */
 export function biasOf(g: Graph, n: LinearNode): Float64Array | undefined {
-  const name = n.rule.bias >= 0 ? n.node.inputs[n.rule.bias] : undefined;
+  const name = n.bias && g.nodes[n.bias.index].inputs[n.bias.input];
   const t = name ? g.initializers.get(name) : undefined;
   return t && toNumbers(t);
 }

@@ -134,7 +134,7 @@ export function withoutChannels(
     for (let o = 0; o < reader.outputs; o++) {
       for (let i = 0; i < live.length; i++) prior[o * live.length + i] = full[o * reader.columns + live[i]];
     }
-    const s = solve(m, ownTarget(m, full, biasOf(g, reader)), live, prior, ridge, reader.rule.bias >= 0);
+    const s = solve(m, ownTarget(m, full, biasOf(g, reader)), live, prior, ridge, reader.bias !== undefined);
     const wide = new Float64Array(full.length);
     for (let o = 0; o < reader.outputs; o++) {
       for (let i = 0; i < live.length; i++) wide[o * reader.columns + live[i]] = s.weights[o * live.length + i];
