@@ -33,16 +33,11 @@ export function storedTensor(
       "tensor-data",
       `a constant of dims [${dims.join(", ")}] needs ${sizeOf(dims) * elemBytes(elemType)} bytes, but ${bytes.byteLength} are stored`,
     );
-  let loaded: WeakRef<Exclude<TensorData, string[]>> | undefined;
   const t: Tensor = {
     elemType,
     dims,
     get data() {
-      const known = loaded?.deref();
-      if (known) return known;
-      const data = load(elemType, dims, bytes);
-      loaded = new WeakRef(data);
-      return data;
+      return recent.get(bytes) ?? remember(bytes, () => load(elemType, dims, bytes));
     },
     ...(extras === undefined ? {} : { extras }),
   };
@@ -50,8 +45,28 @@ export function storedTensor(
   return t;
 }
 
-function load(elemType: ElemType, dims: readonly number[], bytes: StoredBytes): Exclude<TensorData, string[]> {
-  let data: Exclude<TensorData, string[]>;
+type Numbers = Exclude<TensorData, string[]>;
+
+/** What was loaded last, oldest first: up to 64 MiB together, or one larger tensor. References that are weak would last longer. */
+const recent = new Map<StoredBytes, Numbers>();
+const KEPT_BYTES = 2 ** 26;
+
+function remember(bytes: StoredBytes, read: () => Numbers): Numbers {
+  // Room is made first: two of the largest tensors are never held at once.
+  let total = bytes.byteLength;
+  for (const data of recent.values()) total += data.byteLength;
+  for (const [key, data] of recent) {
+    if (total <= KEPT_BYTES) break;
+    recent.delete(key);
+    total -= data.byteLength;
+  }
+  const data = read();
+  recent.set(bytes, data);
+  return data;
+}
+
+function load(elemType: ElemType, dims: readonly number[], bytes: StoredBytes): Numbers {
+  let data: Numbers;
   try {
     data = allocate(elemType, sizeOf(dims));
   } catch (cause) {
