@@ -100,6 +100,8 @@ export interface OpCoverage {
   opType: string;
   since: number;
   shape: boolean;
+  /** Whether its rule computes constants itself; ONNX Runtime computes the others. */
+  constants: boolean;
   channels: boolean;
   gradient: boolean;
   quantize: boolean;
@@ -111,7 +113,13 @@ export function listOps(): OpCoverage[] {
     list.map((r) => {
       const [domain, opType] = key.split(":");
       const { since = 1 } = r;
-      const knows = { shape: true, channels: !!r.channels, gradient: !!r.gradient, quantize: !!r.quantize };
+      const knows = {
+        shape: true,
+        constants: !!r.evaluate || !!r.fromTypes,
+        channels: !!r.channels,
+        gradient: !!r.gradient,
+        quantize: !!r.quantize,
+      };
       return { domain, opType, since, ...knows };
     }),
   );

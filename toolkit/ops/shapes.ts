@@ -125,6 +125,7 @@ const NonZero: OpRule = {
     const rows = stridesOf(x.dims).map((step, k) => places.map((i) => Math.floor(i / step) % x.dims[k]));
     return [ints(rows.flat(), [rows.length, places.length])];
   },
+  frozenBecause: "counts its elements",
 };
 
 export const rules = { Shape, Size, Constant, ConstantOfShape, Range, NonZero } satisfies Record<
