@@ -25,6 +25,8 @@ export interface Value {
   forms: { layout: Layout; ref: Ref }[];
   /** Real numbers, by layout; for quantised values only. */
   reals: { layout: Layout; ref: Ref }[];
+  /** Of a constant: forms without leading axes of size 1, ready to be broadcast. */
+  operands?: Map<string, Ref>;
   /** This value is another one with all axes but the batch made one, and no form of it was needed yet. */
   flattened?: Value;
   /** This value is another one with zeros around its height and width: [top, left, bottom, right]. */

@@ -36,6 +36,7 @@ const softmax =
   (opType: string): Converter =>
   (c) => {
     const v = c.input(0);
+    if (v.dims.length === 0) throw c.unsupported("it works on a single number");
     const layout = c.ownLayout(v);
     const beta = opType === "Softmax" && c.options ? c.options.f32(option.softmax.beta) : 1;
     const x = c.real(v, layout);

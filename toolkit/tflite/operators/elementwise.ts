@@ -21,7 +21,13 @@ export function operand(c: Call, v: Value, layout: Layout): Ref {
   const cut = leading < 0 ? rank : leading;
   const t = { ...moved, dims: moved.dims.slice(cut) };
   const axis = v.quantization?.axis;
-  return c.values.parameter(v.name, t, v, axis === undefined ? undefined : layout.indexOf(axis + missing) - cut);
+  const key = `${layout}:${cut}`;
+  const known = v.operands?.get(key);
+  if (known) return known;
+  const ref = c.values.parameter(v.name, t, v, axis === undefined ? undefined : layout.indexOf(axis + missing) - cut);
+  v.operands ??= new Map();
+  v.operands.set(key, ref);
+  return ref;
 }
 
 /** A binary operator with numpy's broadcasting, on float32, int32 or int64. */

@@ -49,7 +49,7 @@ function operands(c: Call, x: Value, w: Value, dims: readonly [number, number]):
   const stored = c.values.reshape(form.ref, physical(image.dims, form.layout), dims, `${name}/flat`);
   const facts = c.facts(image);
   const matrix = facts.quantization ? c.values.dequantize(stored, { ...facts, name: `${name}/flat` }) : stored;
-  if (c.realType(image) !== "float32") throw c.unsupported(`"${image.name}" is ${image.elemType}`);
+  for (const v of [image, w]) if (c.realType(v) !== "float32") throw c.unsupported(`"${v.name}" is ${v.elemType}`);
   const columns = columnsInOrder(w.constant, image.dims.slice(1), form.layout);
   return [matrix, c.values.parameter(w.name, columns, w, w.quantization?.axis)];
 }
