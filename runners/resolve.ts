@@ -8,17 +8,21 @@ import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "./runner
 const LEVELS: readonly string[] = ["disabled", "basic", "extended", "layout", "all"] satisfies GraphOptimizationLevel[];
 
 /**
- * `local` is this machine's processor with one thread; `local:threads=2,level=extended` sets what differs. The id or path of a
+ * `local` is this machine's processor with one thread, `wasm` the same through WebAssembly, as browsers run it;
+ * `local:threads=2,level=extended` (or `wasm:...`) sets what differs. The id or path of a
  * device profile opens the local runner with the profile's settings when this machine is such a device.
  * Throws DeviceError for an unknown name (listing the choices), a wrong setting, or a profile of another device.
  */
 export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> = {}): Promise<DeviceRunner> {
   const [head, ...rest] = name.split(":");
-  if (head === "local") return openLocalRunner({ ...parseSettings(rest.join(":")), ...o });
+  if (head === "local" || head === "wasm") {
+    const engine = head === "local" ? "native" : "wasm";
+    return openLocalRunner({ engine, ...parseSettings(head, rest.join(":")), ...o });
+  }
   const isPath = /[/\\]|\.json$/.test(name);
   if (!isPath && !listProfiles().includes(name)) {
     throw new DeviceError("device-unknown", `there is no device "${name}"`, {
-      hint: `choose local (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
+      hint: `choose local or wasm (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
     });
   }
   const profile = loadProfile(name);
@@ -28,17 +32,21 @@ export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> =
       "device-not-local",
       `device "${profile.id}" is not this machine (${difference}), and this version measures local devices only`,
       {
-        hint: "run edgefit on the device itself, or use --device local",
+        hint:
+          profile.kind === "web-wasm"
+            ? "--device wasm runs the same runtime on this machine"
+            : "run edgefit on the device itself, or use --device local",
       },
     );
   }
   const { threads, graphOptimizationLevel } = profile.runtime;
-  return openLocalRunner({ threads, graphOptimizationLevel, ...o });
+  const engine = profile.kind === "node-wasm" ? "wasm" : "native";
+  return openLocalRunner({ engine, threads, graphOptimizationLevel, ...o });
 }
 
 /** Why this machine is not the profile's device, or null when it may be. */
 export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "hardware" | "os">): string | null {
-  if (profile.kind !== "node-cpu") return `it is reached through ${profile.kind}`;
+  if (profile.kind !== "node-cpu" && profile.kind !== "node-wasm") return `it is reached through ${profile.kind}`;
   for (const key of ["platform", "arch"] as const) {
     const wanted = profile.os[key];
     if (wanted !== null && wanted !== machine.os[key]) return `its ${key} is ${wanted}, here it is ${machine.os[key]}`;
@@ -52,7 +60,7 @@ export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "
   return null;
 }
 
-function parseSettings(text: string): LocalOptions {
+function parseSettings(device: string, text: string): LocalOptions {
   const settings: LocalOptions = {};
   for (const part of text.split(",").filter(Boolean)) {
     const [key, value = ""] = part.split("=");
@@ -60,9 +68,9 @@ function parseSettings(text: string): LocalOptions {
     else if (key === "level" && LEVELS.includes(value))
       settings.graphOptimizationLevel = value as GraphOptimizationLevel;
     else {
-      throw new DeviceError("device-setting", `"${part}" is no setting of the local device`, {
+      throw new DeviceError("device-setting", `"${part}" is no setting of device ${device}`, {
         where: "--device",
-        hint: `use threads=N and level=${LEVELS.join("|")}, e.g. local:threads=2,level=extended`,
+        hint: `use threads=N and level=${LEVELS.join("|")}, e.g. ${device}:threads=2,level=extended`,
       });
     }
   }

@@ -206,10 +206,12 @@ export async function peakMemoryOf(
   model: Uint8Array,
   call: Tensor,
 ): Promise<number | null> {
-  if (device.facts.kind !== "node-cpu") return null;
-  const { threads, graphOptimizationLevel } = device.facts.runtime;
+  const { kind, runtime } = device.facts;
+  if (kind !== "node-cpu" && kind !== "node-wasm") return null;
+  const { threads, graphOptimizationLevel } = runtime;
+  const engine = kind === "node-cpu" ? "native" : "wasm";
   try {
-    return (await measureMemory(model, feedsFor(s, call), { threads, graphOptimizationLevel })).peakBytes;
+    return (await measureMemory(model, feedsFor(s, call), { engine, threads, graphOptimizationLevel })).peakBytes;
   } catch (e) {
     if (e instanceof DeviceError && e.code === "memory-unknown") return null;
     throw e;

@@ -28,8 +28,8 @@ async function* asImages(batches: readonly Tensor[]): AsyncIterable<ImageBatch> 
  * x64 processors without VNNI add pairs of 8-bit products in 16 bits, which saturate; 7-bit weights do not
  * (onnxruntime quantisation documentation, "reduce_range").
  */
-export const needsReducedRange = ({ os, hardware }: DeviceFacts): boolean =>
-  os.arch === "x64" && !hardware.isa.some((i) => /vnni|amx_int8/.test(i));
+export const needsReducedRange = ({ kind, os, hardware }: DeviceFacts): boolean =>
+  kind === "node-cpu" && os.arch === "x64" && !hardware.isa.some((i) => /vnni|amx_int8/.test(i));
 
 export interface Int8Options extends CommonOptions {
   calibration: readonly Tensor[];

@@ -18,6 +18,7 @@ import {
   type Ready,
   type RequestOf,
 } from "../protocol.js";
+import type { EngineName } from "./engine.js";
 
 const KEPT_LINES = 20;
 const CLOSE_GRACE_MS = 2000;
@@ -40,8 +41,8 @@ export class WorkerChannel {
   private started!: Ready;
 
   /** Starts the worker and waits until it can be asked. Throws DeviceError when the runtime cannot be loaded. */
-  static async open(log?: (line: string) => void): Promise<WorkerChannel> {
-    const channel = new WorkerChannel(log);
+  static async open(engine: EngineName, threads: number, log?: (line: string) => void): Promise<WorkerChannel> {
+    const channel = new WorkerChannel(engine, threads, log);
     try {
       channel.started = await channel.greeting();
     } catch (error) {
@@ -52,11 +53,16 @@ export class WorkerChannel {
     return channel;
   }
 
-  private constructor(private readonly log?: (line: string) => void) {
+  private constructor(
+    engine: EngineName,
+    threads: number,
+    private readonly log?: (line: string) => void,
+  ) {
     const here = fileURLToPath(import.meta.url);
     const fromSource = here.endsWith(".ts");
     const tsx = () => pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-    this.child = fork(join(here, `../worker.${fromSource ? "ts" : "js"}`), [this.folder, log ? "verbose" : "quiet"], {
+    const worker = join(here, `../worker.${fromSource ? "ts" : "js"}`);
+    this.child = fork(worker, [this.folder, log ? "verbose" : "quiet", engine, String(threads)], {
       serialization: "advanced",
       stdio: ["ignore", "pipe", "pipe", "ipc"],
       execArgv: fromSource ? ["--import", tsx()] : [],

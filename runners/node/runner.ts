@@ -1,4 +1,4 @@
-/** The local device: this machine's processor through ONNX Runtime in a process of its own. */
+/** The local device: this machine's processor through ONNX Runtime, native or WebAssembly, in a process of its own. */
 import { DeviceError } from "../errors.js";
 import type {
   DeviceFacts,
@@ -13,9 +13,12 @@ import type {
   WireTensor,
 } from "../runner.js";
 import { WorkerChannel } from "./channel.js";
+import type { EngineName } from "./engine.js";
 import { machineFacts } from "./facts.js";
 
 export interface LocalOptions {
+  /** `wasm`: onnxruntime-web's WebAssembly, as browsers on phones run it. Default `native`. */
+  engine?: EngineName;
   /** Threads inside one operator. Default 1. */
   threads?: number;
   /** Default `all`, as in ONNX Runtime. */
@@ -39,7 +42,8 @@ export async function openLocalRunner(o: LocalOptions = {}): Promise<LocalRunner
   if (!Number.isInteger(threads) || threads < 1) {
     throw new DeviceError("threads", `the number of threads must be a positive whole number, not ${threads}`);
   }
-  const channel = await WorkerChannel.open(o.log);
+  const engine = o.engine ?? "native";
+  const channel = await WorkerChannel.open(engine, threads, o.log);
   const { ready } = channel;
 
   return {
@@ -48,8 +52,8 @@ export async function openLocalRunner(o: LocalOptions = {}): Promise<LocalRunner
     async describe(): Promise<DeviceFacts> {
       const machine = await machineFacts();
       return {
-        id: `local-${machine.os.arch}-cpu-t${threads}`,
-        kind: "node-cpu",
+        id: `local-${machine.os.arch}-${engine === "native" ? "cpu" : "wasm"}-t${threads}`,
+        kind: engine === "native" ? "node-cpu" : "node-wasm",
         ...machine,
         runtime: { ...ready.runtime, threads, graphOptimizationLevel },
         clockMs: ready.clockMs,

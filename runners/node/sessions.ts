@@ -2,25 +2,21 @@
  * ONNX Runtime sessions of the process this runs in: load, run, time, profile. Knows nothing of messages or processes;
  * the worker puts it behind a channel.
  */
-import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
 import { performance } from "node:perf_hooks";
-import * as ort from "onnxruntime-node";
+import type * as ort from "onnxruntime-node";
 import { DeviceError } from "../errors.js";
 import { readTrace } from "../profileTrace.js";
 import { type RequestOf, storedAs } from "../protocol.js";
 import type { Feeds, LoadedModel, Measurement, NodeProfile, WireTensor } from "../runner.js";
 import { sample } from "../sampler.js";
+import type { Engine } from "./engine.js";
 import { resetPeak, residentBytes } from "./memory.js";
-
-/** What every node must have run on; anything else is a silent fallback and refused. */
-export const PROVIDER = "CPUExecutionProvider";
 
 export const now = (): number => performance.now();
 
 interface Entry {
   session: ort.InferenceSession;
-  profilePrefix: string | null;
+  profiling: boolean;
   /** Of the very first call, whichever request made it. */
   firstRunMs: number | null;
 }
@@ -29,34 +25,23 @@ export class Sessions {
   private readonly open = new Map<number, Entry>();
   private last = 0;
 
-  /** @param folder where profiles are written @param clockMs step of `now` @param verbose let the runtime log its warnings */
+  /** @param clockMs step of `now` */
   constructor(
-    private readonly folder: string,
+    private readonly engine: Engine,
     private readonly clockMs: number,
-    private readonly verbose: boolean,
-  ) {
-    ort.env.logLevel = verbose ? "warning" : "error";
-  }
+  ) {}
 
   async load(r: RequestOf<"load">): Promise<LoadedModel> {
     const id = ++this.last;
-    const profilePrefix = r.profiling ? `profile-${id}` : null;
     if (this.open.size === 0) resetPeak();
     const before = residentBytes().now;
     const start = now();
     const session = await guard("model-load-failed", "the runtime refuses the model", () =>
-      ort.InferenceSession.create(r.bytes, {
-        executionProviders: ["cpu"],
-        intraOpNumThreads: r.threads,
-        interOpNumThreads: 1,
-        graphOptimizationLevel: r.graphOptimizationLevel,
-        logSeverityLevel: this.verbose ? 2 : 3,
-        ...(profilePrefix && { enableProfiling: true, profileFilePrefix: join(this.folder, profilePrefix) }),
-      }),
+      this.engine.open(r.bytes, r),
     );
     const initMs = now() - start;
     const after = residentBytes().now;
-    this.open.set(id, { session, profilePrefix, firstRunMs: null });
+    this.open.set(id, { session, profiling: r.profiling, firstRunMs: null });
     return {
       id,
       initMs,
@@ -68,7 +53,7 @@ export class Sessions {
 
   async run(r: RequestOf<"run">): Promise<Record<string, WireTensor>> {
     const entry = this.entry(r.model);
-    const tensors = toTensors(r.feeds);
+    const tensors = this.tensors(r.feeds);
     const start = now();
     const outputs = await call(entry.session, tensors);
     entry.firstRunMs ??= now() - start;
@@ -79,7 +64,7 @@ export class Sessions {
     const entries = r.models.map(({ id }) => this.entry(id));
     const tasks = r.models.map(({ feeds }, i) => {
       const { session } = entries[i];
-      const tensors = toTensors(feeds);
+      const tensors = this.tensors(feeds);
       return () => call(session, tensors);
     });
     const samples = await sample(tasks, { ...r, now, clockMs: this.clockMs, signal });
@@ -91,11 +76,11 @@ export class Sessions {
   }
 
   async profile(r: RequestOf<"profile">, signal: AbortSignal): Promise<NodeProfile> {
-    const { session, profilePrefix } = this.entry(r.model);
-    if (!profilePrefix)
+    const { session, profiling } = this.entry(r.model);
+    if (!profiling)
       throw new DeviceError("not-profiled", "this model was loaded without profiling, so it has no per-node times");
     try {
-      const tensors = toTensors(r.feeds);
+      const tensors = this.tensors(r.feeds);
       for (let i = 0; i < r.warmup + r.calls; i++) {
         signal.throwIfAborted();
         await call(session, tensors);
@@ -104,19 +89,15 @@ export class Sessions {
       await this.unload(r.model);
       throw error;
     }
-    session.endProfiling();
+    const text = this.engine.endProfiling(session);
     await this.unload(r.model, false);
-    const file = readdirSync(this.folder).find((name) => name.startsWith(`${profilePrefix}_`));
-    if (!file) throw new DeviceError("profile-missing", "the runtime wrote no profile");
-    const path = join(this.folder, file);
-    const text = readFileSync(path, "utf8");
-    rmSync(path, { force: true });
     const profile = readTrace(text, r.calls, r.warmup);
-    const stray = profile.nodes.find((n) => n.provider !== PROVIDER);
+    const { provider } = this.engine;
+    const stray = profile.nodes.find((n) => n.provider !== provider);
     if (stray) {
       throw new DeviceError(
         "provider-mismatch",
-        `node "${stray.name}" (${stray.opType}) ran on ${stray.provider}, not on ${PROVIDER}`,
+        `node "${stray.name}" (${stray.opType}) ran on ${stray.provider}, not on ${provider}`,
       );
     }
     return profile;
@@ -124,14 +105,14 @@ export class Sessions {
 
   /** Frees the session; with `discard`, a profile that it was writing is thrown away. */
   async unload(id: number, discard = true): Promise<void> {
-    const { session, profilePrefix } = this.entry(id);
+    const { session, profiling } = this.entry(id);
     this.open.delete(id);
-    if (profilePrefix && discard) session.endProfiling();
+    if (profiling && discard) this.engine.endProfiling(session);
     await session.release();
-    if (!profilePrefix || !discard) return;
-    for (const name of readdirSync(this.folder)) {
-      if (name.startsWith(`${profilePrefix}_`)) rmSync(join(this.folder, name), { force: true });
-    }
+  }
+
+  private tensors(feeds: Feeds): Record<string, ort.Tensor> {
+    return Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, this.engine.tensor(t)]));
   }
 
   private entry(id: number): Entry {
@@ -153,15 +134,10 @@ async function guard<T>(code: string, what: string, f: () => Promise<T>): Promis
   try {
     return await f();
   } catch (cause) {
+    if (cause instanceof DeviceError) throw cause;
     const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\s+/g, " ").trim();
     throw new DeviceError(code, `${what}: ${reason}`, { cause });
   }
-}
-
-function toTensors(feeds: Feeds): Record<string, ort.Tensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, t]) => [name, new ort.Tensor(t.elemType, t.data, [...t.dims])]),
-  );
 }
 
 function toWire(name: string, t: ort.Tensor): WireTensor {

@@ -6,8 +6,9 @@ import { rmSync } from "node:fs";
 import { DeviceError, toErrorData } from "../errors.js";
 import { type FromHost, type FromWorker, PROTOCOL_VERSION, parseRequest, type Request } from "../protocol.js";
 import { clockStep } from "../sampler.js";
+import { type EngineName, loadEngine } from "./engine.js";
 
-const [folder, verbose] = process.argv.slice(2);
+const [folder, verbose, engineName, threads] = process.argv.slice(2);
 const send = (message: FromWorker) => process.send?.(message);
 
 // Ctrl-C reaches the whole process group; the host decides, and its end closes the channel.
@@ -19,10 +20,14 @@ process.on("disconnect", () => {
 
 try {
   // Inside the try: on a platform without the runtime's binary this is where it shows.
-  const { Sessions, PROVIDER, now } = await import("./sessions.js");
-  const { env } = await import("onnxruntime-node");
+  const { Sessions, now } = await import("./sessions.js");
+  const engine = await loadEngine(engineName as EngineName, {
+    folder,
+    verbose: verbose === "verbose",
+    threads: Number(threads),
+  });
   const clockMs = clockStep(now);
-  const sessions = new Sessions(folder, clockMs, verbose === "verbose");
+  const sessions = new Sessions(engine, clockMs);
   serve((request, signal) => {
     switch (request.type) {
       case "load":
@@ -38,10 +43,10 @@ try {
     }
   });
   const runtime = {
-    package: "onnxruntime-node",
-    version: env.versions.node ?? "",
+    package: engine.package,
+    version: engine.version,
     node: process.versions.node,
-    provider: PROVIDER,
+    provider: engine.provider,
   };
   send({ ready: true, protocol: PROTOCOL_VERSION, runtime, clockMs });
 } catch (error) {
