@@ -43,6 +43,30 @@ function reshapeDims(n: OpNode, x: readonly Dim[], target: readonly Dim[]): Dim[
   return out;
 }
 
+const greatestDivisor = (a: number, b: number): number => (b === 0 ? a : greatestDivisor(b, a % b));
+
+const repeated = (ids: ChannelIds, times: number): ChannelIds =>
+  times === 1 ? ids : Int32Array.from({ length: ids.length * times }, (_, i) => ids[Math.floor(i / times)]);
+
+/**
+ * A block of axes with the runs of equal ids taken out that the axes behind the channels make (height x width places of a
+ * map), so that the work does not grow with the size of the picture. `runs` says how long they were on each output axis.
+ */
+function withoutRuns(ids: readonly (ChannelIds | null)[], from: readonly number[], to: readonly number[]) {
+  let lead = ids.length;
+  while (lead > 0 && ids[lead - 1] === null) lead--;
+  let left = sizeOf(from.slice(lead));
+  const short = [...to];
+  const runs = to.map(() => 1);
+  for (let axis = to.length - 1; axis >= 0; axis--) {
+    runs[axis] = greatestDivisor(left, short[axis]);
+    short[axis] /= runs[axis];
+    left /= runs[axis];
+    if (short[axis] !== 1) break;
+  }
+  return { ids: [...ids.slice(0, lead), null], from: [...from.slice(0, lead), left], to: short, runs };
+}
+
 /**
  * Ids through a change of axes that keeps the order of elements. Input and output axes are matched block by block
  * (smallest runs with equal element counts), so that only axes that are really merged or split are run through.
@@ -75,10 +99,11 @@ export function reshapeIds(n: OpNode, c: ChannelContext): void {
       });
       continue;
     }
-    const order = { dims, from: upTo(sizeOf(dims)) };
+    const small = withoutRuns(block, from.slice(i0, i), dims);
+    const order = { dims: small.to, from: upTo(sizeOf(small.to)) };
     const betterWhole = new Set(Array.from(c.betterWhole(y), (axis) => axis - j0));
-    const set = (axis: number, e: ChannelIds): void => c.set(y, j0 + axis, e);
-    moveIdList(n, c, block, from.slice(i0, i), order, set, undefined, betterWhole);
+    const set = (axis: number, e: ChannelIds): void => c.set(y, j0 + axis, repeated(e, small.runs[axis]));
+    moveIdList(n, c, small.ids, small.from, order, set, undefined, betterWhole);
   }
 }
 

@@ -153,19 +153,20 @@ function whyAlone(links: ChannelLinks, id: number, width: number, members: reado
 function classify(links: ChannelLinks, cells: readonly Cell[]) {
   // A signature grows by one cell at a time; equal growth from equal signatures gives equal signatures.
   const signature = new Map<number, number>();
-  const interned = new Map<string, number>();
-  const intern = (key: string): number => {
-    const known = interned.get(key);
-    if (known !== undefined) return known;
-    interned.set(key, interned.size);
-    return interned.size - 1;
-  };
-  cells.forEach(({ ids }, cell) => {
+  let last = 0;
+  for (const { ids } of cells) {
+    const grown = new Map<number, number>();
     for (const id of ids) {
       const root = links.find(id);
-      signature.set(root, intern(`${signature.get(root) ?? ""}>${cell}`));
+      const before = signature.get(root) ?? 0;
+      let after = grown.get(before);
+      if (after === undefined) {
+        after = ++last;
+        grown.set(before, after);
+      }
+      signature.set(root, after);
     }
-  });
+  }
   const groupOf = new Map<number, number>();
   const channelOf = new Map<number, number>();
   const first: number[] = [];
