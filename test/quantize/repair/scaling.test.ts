@@ -147,6 +147,13 @@ const nets: Record<string, { g: Graph; shapes?: Shapes; groups: number }> = {
     shapes: { input: ["N", 5, 12], image: [4, 5, 12] },
     groups: 2,
   },
+  "a constant per channel behind an activation that lets nothing past": {
+    g: net(pictures, (g, x) => {
+      const a = g.emit("HardSwish", [conv(g, x, 3, 8)]);
+      return conv(g, g.relu(g.mul(a, g.initializer("gain", noise([8, 1, 1], 6, 5)))), 8, 4);
+    }),
+    groups: 1,
+  },
   "a weight that two layers share": {
     g: net(pictures, (g, x) => {
       const w = g.initializer("shared", rows([3, 3, 3, 3], 8));

@@ -72,7 +72,7 @@ function canShift(g: Graph, group: ScaleGroup): boolean {
   const rules = group.passers.map((n) => ({ n, rule: ruleFor(n, opsetOf(g, n.domain))?.scaling }));
   return (
     group.sources.length === 1 &&
-    group.normalizations.length === 0 &&
+    group.normalizations.length + group.scales.length === 0 &&
     group.constants.length === 0 &&
     group.sources[0].rule.bias >= 0 &&
     group.sinks.every(({ node, rule }) => rule.bias >= 0 && !rule.padded(node)) &&

@@ -39,7 +39,7 @@ export function applyFactors(g: Graph, scalings: readonly Scaling[]): Graph {
       const channels = weightChannels(end, editor.dims(end.node, end.rule.weight));
       editor.map(end.node, end.rule.weight, (v, i) => v * factors[Math.floor(channels.inputOf(i) / end.repeat)]);
     }
-    for (const { node, input, carrier, rank } of group.constants) {
+    for (const { node, input, carrier, rank } of [...group.scales, ...group.constants]) {
       editor.divideAlong(node, input, factors, carrier, rank);
     }
     for (const { node, carrier } of group.clamps) {

@@ -33,8 +33,8 @@ export interface NormalizationEnd {
   rule: Normalizes;
 }
 
-/** A constant that is added to a value of the chain, and has to be divided like it. */
-export interface AddedConstant {
+/** A constant that is added to a value of the chain, or makes it by a product, and has to be divided like it. */
+export interface ChainConstant {
   node: OpNode;
   input: number;
   carrier: Carrier;
@@ -49,9 +49,11 @@ export interface ScaleGroup {
   /** Layers whose outputs are in the group: rows of their weights are divided. */
   sources: readonly LayerEnd[];
   normalizations: readonly NormalizationEnd[];
+  /** Constants per channel that multiply what cannot carry factors itself, at the head of the chain. */
+  scales: readonly ChainConstant[];
   /** Layers that read values of the group: columns of their weights are multiplied. */
   sinks: readonly LayerEnd[];
-  constants: readonly AddedConstant[];
+  constants: readonly ChainConstant[];
   /** Clamps between members; the bounds of each belong to the value that goes in. */
   clamps: readonly { node: OpNode; carrier: Carrier }[];
   /** Passing nodes, for passes that ask more of them. */
@@ -64,8 +66,9 @@ interface Growing {
   values: Carrier[];
   sources: LayerEnd[];
   normalizations: NormalizationEnd[];
+  scales: ChainConstant[];
   sinks: LayerEnd[];
-  constants: AddedConstant[];
+  constants: ChainConstant[];
   clamps: { node: OpNode; carrier: Carrier }[];
   passers: OpNode[];
 }
@@ -98,7 +101,8 @@ class Finder {
     }
     for (const v of this.g.outputs) this.freeze(v.name);
     const roots = this.all.filter((group) => this.root(group) === group);
-    return roots.filter((r) => !r.frozen && r.sinks.length > 0 && r.sources.length + r.normalizations.length > 0);
+    const heads = (r: Growing): number => r.sources.length + r.normalizations.length + r.scales.length;
+    return roots.filter((r) => !r.frozen && r.sinks.length > 0 && heads(r) > 0);
   }
 
   /** Places the node's outputs; returns the inputs through which factors may enter it. */
@@ -133,7 +137,8 @@ class Finder {
       case "multiplies": {
         const data = n.inputs.filter((v) => !this.g.initializers.has(v));
         const c = this.carriers.get(data[0] ?? "");
-        if (data.length !== 1 || !c || !this.sameShape(data[0], n.outputs[0])) return [];
+        if (data.length !== 1 || !this.sameShape(data[0], n.outputs[0])) return [];
+        if (!c || this.group(data[0])?.frozen) return this.scales(n);
         return this.pass(n, { ...c, value: n.outputs[0] }, data[0]);
       }
       case "reshapes":
@@ -141,6 +146,18 @@ class Finder {
       case "sums":
         return this.sums(n);
     }
+  }
+
+  /** A product with one constant per channel begins a chain: factors go into the constant. */
+  private scales(n: OpNode): string[] {
+    const input = n.inputs.findIndex((v) => this.g.initializers.has(v));
+    const dims = this.g.initializers.get(n.inputs[input])?.dims ?? [];
+    const rank = this.dims(n.outputs[0])?.length ?? 0;
+    const axis = dims.findIndex((d) => d > 1) + rank - dims.length;
+    if (dims.filter((d) => d > 1).length !== 1 || rank < 2) return [];
+    const group = this.start(n.outputs[0], axis, this.dims(n.outputs[0])![axis]);
+    group?.scales.push({ node: n, input, carrier: { value: n.outputs[0], axis, repeat: 1 }, rank });
+    return [];
   }
 
   private contracts(n: OpNode, rule: Contracts): string[] {
@@ -213,6 +230,7 @@ class Finder {
       values: [],
       sources: [],
       normalizations: [],
+      scales: [],
       sinks: [],
       constants: [],
       clamps: [],
@@ -253,6 +271,7 @@ class Finder {
     x.values.push(...y.values);
     x.sources.push(...y.sources);
     x.normalizations.push(...y.normalizations);
+    x.scales.push(...y.scales);
     x.sinks.push(...y.sinks);
     x.constants.push(...y.constants);
     x.clamps.push(...y.clamps);
