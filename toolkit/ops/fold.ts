@@ -11,7 +11,7 @@ import { ruleFor } from "./index.js";
 /** Runs a graph without inputs once; undefined where the runtime cannot run it. */
 export type EvaluateGraph = (g: Graph) => Promise<Record<string, Tensor> | undefined>;
 
-/** Results larger than this many elements are not computed: a file should not grow by what a node can make. */
+/** Nothing larger than this many elements is read or made: a file should not grow by what a node can make. */
 const FOLD_LIMIT = 1 << 22;
 
 /**
@@ -37,7 +37,7 @@ function mayFold(n: OpNode, g: Graph, outputs: ReadonlySet<string>): boolean {
   if (!n.outputs.every((y) => y === "" || isSmall(y, g))) return false;
   return readsOf(n).every((name) => {
     const t = g.initializers.get(name);
-    return t !== undefined && !isOpaque(t.elemType);
+    return t !== undefined && !isOpaque(t.elemType) && sizeOf(t.dims) <= FOLD_LIMIT;
   });
 }
 
