@@ -110,8 +110,10 @@ const mutations: Record<string, Mutation> = {
       root,
       d,
       () => true,
-      (f, { list, index }) =>
-        list.splice(index, 0, ...Array<FieldNode>(d.chance(0.1) ? 1000 : d.of([1, 1, 2, 5])).fill(f)),
+      (f, { list, index }) => {
+        const times = d.chance(0.1) ? 1000 : d.of([1, 1, 2, 5]);
+        if (weightOf([f]) * times < MAX_GROWTH) list.splice(index, 0, ...Array<FieldNode>(times).fill(f));
+      },
     ),
   number: (root, d) =>
     withField(
@@ -179,7 +181,7 @@ const mutations: Record<string, Mutation> = {
       (f) => f.message !== undefined,
       (f) => {
         const other = pick(root, d, (o) => o.message === f.message);
-        if (other && f.children)
+        if (other && f.children && weightOf([other.list[other.index]]) < MAX_GROWTH)
           f.children.push(
             ...(d.chance(0.5)
               ? copyTree(other.list[other.index].children ?? [])
@@ -221,6 +223,15 @@ const mutations: Record<string, Mutation> = {
       f.children.push({ no: 6, wireType: WireType.LengthDelimited, bytes: nested(bytesOfTree(graph.children), depth) });
     }),
 };
+
+/** A file that is merely long proves nothing. */
+const MAX_GROWTH = 4e6;
+
+const MAX_BYTES = 2e7;
+
+/** About how many bytes fields take. */
+const weightOf = (fields: readonly FieldNode[]): number =>
+  fields.reduce((sum, f) => sum + 4 + (f.bytes?.length ?? 0) + (f.children ? weightOf(f.children) : 0), 0);
 
 /** A graph in a graph attribute of a node in a graph in … */
 function nested(graph: Uint8Array, depth: number): Uint8Array {
@@ -287,13 +298,15 @@ const plausible = [
 /** A damaged copy of a file, given as its tree. */
 export function mutate(seed: readonly FieldNode[], d: Draw): { bytes: Uint8Array; mutations: string[] } {
   const names = d.chance(0.6) ? plausible : Object.keys(mutations);
-  const root = copyTree(seed);
+  let root = copyTree(seed);
   const done: string[] = [];
   if (d.chance(0.95)) {
     for (let i = d.of([1, 1, 1, 2, 2, 3, 5, 9]); i > 0 && root.length > 0; i--) {
       const name = d.of(names);
       mutations[name](root, d);
       done.push(name);
+      // Repeated fields share what is in them, so that growth there multiplies.
+      if (weightOf(root) > MAX_BYTES) root = copyTree(seed);
     }
   }
   let bytes: Uint8Array = bytesOfTree(root);

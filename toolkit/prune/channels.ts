@@ -53,9 +53,9 @@ export interface ChannelLinks {
 }
 
 /** Longer axes are no channels; one of a billion would be asked for as many ids. */
-const MAX_AXIS = 2 ** 22;
+const MAX_AXIS = 2 ** 21;
 /** Of all axes together. */
-const MAX_IDS = 2 ** 23;
+const MAX_IDS = 2 ** 22;
 
 /** Disjoint sets of ids with path halving and union by size; a class may carry the reason why it is frozen. */
 class IdClasses {
