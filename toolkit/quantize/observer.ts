@@ -27,8 +27,6 @@ const BINS = 4096;
 export class RangeObserver {
   /** Finite elements in the histogram. */
   count = 0;
-  /** Where the next batch's strides begin, so that they do not always meet the same places. */
-  private offset = 0;
   zeros = 0;
   /** NaN and infinite elements seen; they enter nothing else. */
   nonFinite = 0;
@@ -43,11 +41,8 @@ export class RangeObserver {
   readonly positive = new Float64Array(BINS);
   readonly negative = new Float64Array(BINS);
 
-  /**
-   * Takes in the elements of one batch. Smallest, largest and non-finite elements are looked for in all of it; the
-   * histogram takes every `stride`-th element (default: each).
-   */
-  add(data: Float32Array | Float64Array, stride = 1): void {
+  /** Takes in the elements of one call; those that are not finite are counted and left out. */
+  add(data: Float32Array | Float64Array): void {
     let min = Number.POSITIVE_INFINITY;
     let max = Number.NEGATIVE_INFINITY;
     let bad = 0;
@@ -60,7 +55,11 @@ export class RangeObserver {
       } else bad++;
     }
     this.nonFinite += bad;
-    if (min > max) return;
+    if (min <= max) this.addSample({ min, max, sample: data });
+  }
+
+  /** Takes in one call by its smallest and largest element and a sample of all elements. */
+  addSample({ min, max, sample }: { min: number; max: number; sample: Float32Array | Float64Array }): void {
     this.calls++;
     const share = Math.max(AVERAGING, 1 / this.calls);
     this.averageMin += share * (min - this.averageMin);
@@ -73,8 +72,8 @@ export class RangeObserver {
     const perWidth = largest > 0 ? 1 / this.binWidth : 0;
     let taken = 0;
     let zeros = 0;
-    for (let i = this.offset % stride; i < data.length; i += stride) {
-      const v = data[i];
+    for (let i = 0; i < sample.length; i++) {
+      const v = sample[i];
       if (v - v !== 0) continue;
       taken++;
       // The largest value of all falls on the end of the last bin.
@@ -84,7 +83,6 @@ export class RangeObserver {
     }
     this.count += taken;
     this.zeros += zeros;
-    this.offset++;
   }
 
   private fit(largest: number): void {

@@ -6,10 +6,11 @@ import { type Progress, throwIfAborted } from "../graph/progress.js";
 import { type Tensor, toFloat32 } from "../graph/tensor.js";
 import { withSession } from "../runtime/session.js";
 import type { QuantRange } from "./affine.js";
-import { DEFAULT_METHOD, type Feed, feedsOfBatch, type ImageBatch } from "./feed.js";
+import { DEFAULT_METHOD, feedsOfBatch, type ImageBatch } from "./feed.js";
 import { type RangeMethod, RangeObserver } from "./observer.js";
 import { activationInputs, gridOwner, planQdq, resultsOf } from "./plan.js";
 import { prepareForQuantization } from "./prepare.js";
+import { type Summary, strideFor, summaryGraph, summaryOf } from "./summaries.js";
 
 /** Ranges of the values that may be quantised. */
 export interface Ranges {
@@ -53,17 +54,6 @@ export function valuesToObserve(prepared: Graph): string[] {
   return [...wanted];
 }
 
-/** Elements of a value that one call adds to its histogram: a million over sixteen calls, enough for the 99.99th percentile. */
-const SAMPLED = 65536;
-
-/** Stride that thins `length` elements to about `SAMPLED` and, sharing no factor with it, keeps no step with rows or channels. */
-function strideFor(length: number): number {
-  const sharesFactor = (a: number, b: number): boolean => (b === 0 ? a !== 1 : sharesFactor(b, a % b));
-  let stride = Math.max(1, Math.floor(length / SAMPLED));
-  while (stride > 1 && sharesFactor(length, stride)) stride++;
-  return stride;
-}
-
 /** What all observed values of one call may take together. */
 const CALL_BYTES = 48 * 2 ** 20;
 
@@ -85,26 +75,26 @@ export async function observe(
   const values = valuesToObserve(prepared);
   const observers = new Map(values.map((v) => [v, new RangeObserver()]));
   const inputs = new Set(prepared.inputs.map((v) => v.name));
-  const exposed = cloneGraph(prepared);
-  exposed.outputs = values
-    .filter((v) => !inputs.has(v))
-    .map((name) => ({ name, type: { elemType: "float32" as const } }));
+  const inside = values.filter((v) => !inputs.has(v));
   let images = 0;
-  const take = (f: Feed, results: Record<string, Tensor>): void => {
-    for (const [name, observer] of observers) {
-      const data = toFloat32(inputs.has(name) ? f.feeds[name] : results[name]);
-      observer.add(data, strideFor(data.length));
-    }
-    images += f.images;
-    o.progress?.({ stage: "calibrating", done: images, total: o.total ?? images });
-  };
-  if (exposed.outputs.length === 0) return { images, observers };
+  if (inside.length === 0) return { images, observers };
   const chunk = chunkFor(prepared, values);
-  await withSession(exposed, { ...(o.threads ? { threads: o.threads } : {}) }, async (session) => {
+  const summaries = summaryGraph(prepared, inside, chunk);
+  const threads = o.threads ? { threads: o.threads } : {};
+  await withSession(summaries.graph, threads, async (session) => {
     for await (const batch of batches) {
       for (const f of feedsOfBatch(prepared, batch, chunk)) {
         throwIfAborted(o.signal);
-        take(f, await session.run(f.feeds));
+        const results = await session.run(f.feeds);
+        const spoiled: string[] = [];
+        for (const [name, observer] of observers) {
+          const summary = inputs.has(name) ? thinned(summaryOf(toFloat32(f.feeds[name]))) : summaries.of(name, results);
+          if (summary.finite) observer.addSample(summary);
+          else spoiled.push(name);
+        }
+        if (spoiled.length > 0) await addWhole(prepared, spoiled, observers, f.feeds, threads);
+        images += f.images;
+        o.progress?.({ stage: "calibrating", done: images, total: o.total ?? images });
       }
     }
   });
@@ -114,6 +104,26 @@ export async function observe(
     });
   }
   return { images, observers };
+}
+
+const thinned = (s: Summary): Summary => {
+  const stride = strideFor(s.sample.length);
+  return stride === 1 ? s : { ...s, sample: s.sample.filter((_, i) => i % stride === 0) };
+};
+
+/** Looks at every element of values that hold something that is not a number: a rare case, so it may cost a session. */
+async function addWhole(
+  prepared: Graph,
+  values: readonly string[],
+  observers: ReadonlyMap<string, RangeObserver>,
+  feeds: Record<string, Tensor>,
+  threads: { threads?: number },
+): Promise<void> {
+  const computed = values.filter((v) => !feeds[v]);
+  const exposed = cloneGraph(prepared);
+  exposed.outputs = computed.map((name) => ({ name, type: { elemType: "float32" } }));
+  const results = computed.length > 0 ? await withSession(exposed, threads, (s) => s.run(feeds)) : {};
+  for (const v of values) observers.get(v)!.add(toFloat32(feeds[v] ?? results[v]));
 }
 
 /** Ranges by one method, for grids of `steps` intervals; the observations can be asked again with another. */
