@@ -135,6 +135,24 @@ test("zero points that layers share do not tie their channels", async () => {
   ).toBeGreaterThan(1e-3);
 });
 
+test("a weight that a layer needs whole stays whole, whoever else reads what it is unpacked to", () => {
+  const n = new Layers(17);
+  const x = n.b.input("x", [1, 6, 4, 4]);
+  const w = n.b.initializer(
+    "w",
+    fromNumbers(
+      "int8",
+      Float64Array.from({ length: 30 }, (_, i) => i - 15),
+      [5, 6, 1, 1],
+    ),
+  );
+  const weight = n.b.emit("DequantizeLinear", [w, n.b.const(0.1)]);
+  const [p, q] = [x, n.conv("a", x, 6, 6)].map((e, i) => n.b.conv(e, weight, "", {}, { name: `layer${i}` }));
+  const groups = findGroups(n.done(n.conv("last", n.b.concat([p, q], 1), 10, 2)));
+  expect(widths(groups)).toEqual({ layer0: 5 });
+  expect(groups.group("a").frozen).toBe(`Conv "layer0" shares the parameter "${weight}" and needs it whole`);
+});
+
 describe("weights that are computed from others", () => {
   test.each<[string, (n: Layers) => string]>([
     ["Transpose", (n) => n.b.transpose(n.parameter("w", [6, 5]), [1, 0])],

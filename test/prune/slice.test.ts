@@ -244,6 +244,18 @@ describe("nets", () => {
     expect(widths(await cutAtRandom(g))).toEqual({ q: 8, v: 8 });
   });
 
+  test("a matrix per channel goes with its channel; its columns are channels of their own", async () => {
+    const n = new Layers();
+    const a = n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 6);
+    const each = n.b.matmul(a, n.parameter("each.weight", [6, 4, 5]), { name: "each" });
+    const next = n.b.matmul(each, n.parameter("next.weight", [5, 4]), { name: "next" });
+    const g = n.done(n.conv("last", next, 6, 2));
+    const groups = await cutAtRandom(g);
+    expect(widths(groups)).toEqual({ a: 6, each: 5 });
+    const sliced = sliceGraph(g, groups, new Map([["a", Int32Array.of(1, 2)]]));
+    expect(sliced.initializers.get("each.weight")?.dims).toEqual([2, 4, 5]);
+  });
+
   test("channels that a Gather reorders", async () => {
     const n = new Layers();
     const y = n.b.emit("Gather", [n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 5), n.b.ints([4, 2, 0, 1, 3])], {

@@ -1,6 +1,7 @@
 /** Transformers: which of their widths can be cut, that cuts are what the masked net says, and that they can be ranked. */
 import { describe, expect, test } from "vitest";
 import { attr } from "../../toolkit/graph/graph.js";
+import { inspectModel } from "../../toolkit/inspect.js";
 import { costsOf } from "../../toolkit/ops/costs.js";
 import type { Criterion } from "../../toolkit/options.js";
 import { type ChannelGroups, findGroups, keptPositions } from "../../toolkit/prune/groups.js";
@@ -39,6 +40,13 @@ describe.each<[string, TransformerOptions]>([
       const { sliced } = await expectSliceEqualsMask(g, groups, randomKeep(groups, seed, 0.5), randomFeeds(g, seed));
       expect(costsOf(sliced).params).toBeLessThan(0.7 * costsOf(g).params);
     }
+  });
+
+  test("inspect says which of its groups see other statistics after a cut", () => {
+    const found = inspectModel(g);
+    const marked = found.groups.filter((e) => e.renormalisedBy);
+    expect(marked.map((e) => e.id)).toEqual(["patch"]);
+    expect(marked[0].renormalisedBy).toContain(options.primitives ? "block1.norm2.variance" : "block1.norm2");
   });
 
   test("every width of it can be ranked and weighed", async () => {
@@ -220,6 +228,40 @@ describe("attention in other forms", () => {
     const groups = await cutAtRandom(n.done(n.conv("last", y, 8, 2)));
     expect(widths(groups)).toEqual({ stem: 6, q: 8, k: 8 });
     expect(groups.group("k").renormalised?.map((r) => r.node)).toEqual(["soft"]);
+  });
+
+  test.each(["halves", "neighbours"])("rotary places, %s of a head turned together", async (form) => {
+    const n = new Layers(20);
+    const { b } = n;
+    const x = b.input("x", [1, 5, 6]);
+    const turned = (y: string): string => {
+      if (form === "halves") {
+        const [first, second] = b.emitMany("Split", [y, b.ints([4, 4])], { axis: attr.int(-1) }, { outputs: 2 });
+        return b.concat([b.neg(second), first], -1);
+      }
+      const part = (start: number): string =>
+        b.emit("Slice", [y, b.ints([start]), b.ints([99]), b.ints([-1]), b.ints([2])]);
+      const pairs = [b.neg(part(1)), part(0)].map((e) => b.emit("Unsqueeze", [e, b.ints([-1])]));
+      return b.reshape(b.concat(pairs, -1), [1, 2, 5, 8]);
+    };
+    const [cos, sin] = ["cos", "sin"].map((name) => n.parameter(name, [5, 8]));
+    const [q, k, v] = ["q", "k", "v"].map((name) => {
+      const y = b.matmul(x, n.parameter(`${name}.weight`, [6, 16]), { name });
+      const heads = b.transpose(b.reshape(y, [1, 5, 2, 8]), [0, 2, 1, 3]);
+      return name === "v" ? heads : b.add(b.mul(heads, cos), b.mul(turned(heads), sin));
+    });
+    const soft = b.emit("Softmax", [b.matmul(q, b.transpose(k, [0, 1, 3, 2]))], { axis: attr.int(-1) });
+    const joined = b.reshape(b.transpose(b.matmul(soft, v), [0, 2, 1, 3]), [1, 5, 16]);
+    const groups = await cutAtRandom(n.done(b.matmul(joined, n.parameter("o.weight", [16, 6]), { name: "o" })));
+    expect(widths(groups)).toEqual({ q: 4, v: 8 });
+  });
+
+  test("a product of a map with itself", async () => {
+    const n = new Layers(20);
+    const rows = n.b.reshape(n.conv("a", n.b.input("x", [1, 3, 4, 4]), 3, 6), [1, 6, 16]);
+    const gram = n.b.matmul(n.b.transpose(rows, [0, 2, 1]), rows);
+    const groups = await cutAtRandom(n.done(n.b.matmul(gram, n.parameter("w", [16, 2]))));
+    expect(widths(groups)).toEqual({ a: 6 });
   });
 
   test("by Einsum", async () => {

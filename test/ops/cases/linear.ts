@@ -16,6 +16,11 @@ export const linear: Cases = {
       name: "bias made at run time",
       inputs: [{ live: [3, 8] }, { parameter: [8, 5] }, { live: [3, 5], channels: null }],
     },
+    {
+      name: "constant on the left",
+      inputs: [{ parameter: [3, 8] }, { live: [5, 8] }, { parameter: [3, 1] }],
+      attributes: { transB: attr.int(1) },
+    },
     { name: "two activations", inputs: [{ live: [3, 8] }, { live: [5, 8] }], attributes: { transB: attr.int(1) } },
     {
       name: "transposed left",
@@ -25,6 +30,7 @@ export const linear: Cases = {
   ],
   MatMul: [
     { name: "matrix", inputs: [{ live: [3, 8] }, { parameter: [8, 5] }] },
+    { name: "constant on the left", inputs: [{ parameter: [3, 6] }, { live: [2, 6, 4] }] },
     { name: "tokens", inputs: [{ live: [2, 3, 8], channels: 2 }, { parameter: [8, 5] }] },
     {
       name: "heads, summed",
