@@ -187,11 +187,24 @@ export function usesOf(g: Graph): Map<string, Use[]> {
 export function typeOf(g: Graph, name: string): ValueType | undefined {
   const t = g.initializers.get(name);
   if (t) return { elemType: t.elemType, dims: t.dims };
-  return (
-    g.valueTypes.get(name) ??
-    g.inputs.find((v) => v.name === name)?.type ??
-    g.outputs.find((v) => v.name === name)?.type
-  );
+  return g.valueTypes.get(name) ?? valueNamed(g.inputs, name)?.type ?? valueNamed(g.outputs, name)?.type;
+}
+
+const indices = new WeakMap<readonly Value[], Map<string, number>>();
+
+/** Lists up to this length are searched. */
+const SHORT_LIST = 16;
+
+/** An entry by name. Long lists are indexed once; lists may be edited, so what the index says is checked. */
+function valueNamed(list: readonly Value[], name: string): Value | undefined {
+  if (list.length <= SHORT_LIST) return list.find((v) => v.name === name);
+  let index = indices.get(list);
+  if (!index) indices.set(list, (index = new Map(list.map((v, i) => [v.name, i]))));
+  const known = index.get(name);
+  if (known !== undefined && list[known]?.name === name) return list[known];
+  const place = list.findIndex((v) => v.name === name);
+  if (place >= 0) index.set(name, place);
+  return list[place];
 }
 
 /** Graph inputs that a caller must feed: those without an initializer of the same name. */
