@@ -4,7 +4,13 @@ import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type DeviceProfile, deviceProfileSchema } from "./schema.js";
 
-export { type DeviceProfile, deviceProfileJsonSchema, deviceProfileSchema, PROFILE_SCHEMA_VERSION } from "./schema.js";
+export {
+  type DeviceProfile,
+  deviceProfileJsonSchema,
+  deviceProfileSchema,
+  PROFILE_SCHEMA_VERSION,
+  profileIdSchema,
+} from "./schema.js";
 
 /** A profile is missing or wrong. Carries the fields of every error that is the user's to read. */
 export class ProfileError extends Error {

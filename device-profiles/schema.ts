@@ -7,11 +7,14 @@ export const PROFILE_SCHEMA_VERSION = 1;
 const name = z.string().min(1);
 const count = z.number().int().positive();
 
+/** Name of a profile, and of its file. */
+export const profileIdSchema = z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and hyphens");
+
 export const deviceProfileSchema = z
   .strictObject({
     $schema: z.string().optional(),
     schemaVersion: z.literal(PROFILE_SCHEMA_VERSION),
-    id: z.string().regex(/^[a-z0-9][a-z0-9-]*$/, "use lower-case letters, digits and hyphens"),
+    id: profileIdSchema,
     title: name.describe("One line for people."),
     kind: z
       .enum(["node-cpu", "node-wasm", "web-wasm", "web-webgpu", "node-webgpu", "cuda"])

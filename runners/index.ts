@@ -2,8 +2,9 @@
 export { DeviceError } from "./errors.js";
 export { fingerprint } from "./fingerprint.js";
 export { assertGolden, type GoldenResult, goldenCheck, type Tolerance } from "./golden.js";
+export { machineFacts } from "./node/facts.js";
 export { type LocalOptions, type LocalRunner, type MemoryUse, measureMemory, openLocalRunner } from "./node/index.js";
-export { resolveDevice } from "./resolve.js";
+export { differsFrom, resolveDevice } from "./resolve.js";
 export type {
   DeviceFacts,
   DeviceRunner,

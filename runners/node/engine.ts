@@ -31,10 +31,3 @@ export interface EngineOptions {
   /** Threads inside one operator. WebAssembly has one pool for all sessions, made with the first. */
   threads: number;
 }
-
-/** Loads a build. Throws what the package throws where it has no binary for this platform. */
-export async function loadEngine(name: EngineName, o: EngineOptions): Promise<Engine> {
-  return name === "native"
-    ? (await import("./nativeEngine.js")).nativeEngine(o)
-    : (await import("./wasmEngine.js")).wasmEngine(o);
-}

@@ -6,7 +6,8 @@ import { rmSync } from "node:fs";
 import { DeviceError, toErrorData } from "../errors.js";
 import { type FromHost, type FromWorker, PROTOCOL_VERSION, parseRequest, type Request } from "../protocol.js";
 import { clockStep } from "../sampler.js";
-import { type EngineName, loadEngine } from "./engine.js";
+import type { EngineName } from "./engine.js";
+import { loadEngine } from "./loadEngine.js";
 
 const [folder, verbose, engineName, threads] = process.argv.slice(2);
 const send = (message: FromWorker) => process.send?.(message);

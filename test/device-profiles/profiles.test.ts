@@ -46,7 +46,7 @@ describe("loading", () => {
 
   test("an unknown id names the choices", () => {
     expect(() => loadProfile("toaster")).toThrow(
-      profileError("profile-unknown", { hint: expect.stringContaining("desktop-x64, phone-wasm-simd") }),
+      profileError("profile-unknown", { hint: expect.stringContaining("arm32-wasm, desktop-x64") }),
     );
   });
 

@@ -1,6 +1,7 @@
 /** The commands of edgefit, in the order in which `--help` lists them. */
 import type { AnyCommand } from "./command.js";
 import { demo } from "./demo.js";
+import { devices } from "./devices.js";
 import { fit } from "./fit.js";
 import { importCommand } from "./import.js";
 import { inspect } from "./inspect.js";
@@ -9,4 +10,14 @@ import { quantize } from "./quantize.js";
 import { train } from "./train.js";
 import { validate } from "./validate.js";
 
-export const commands: readonly AnyCommand[] = [fit, inspect, importCommand, profile, quantize, validate, train, demo];
+export const commands: readonly AnyCommand[] = [
+  fit,
+  inspect,
+  importCommand,
+  profile,
+  quantize,
+  validate,
+  devices,
+  train,
+  demo,
+];

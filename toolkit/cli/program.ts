@@ -108,7 +108,7 @@ function parser(argv: readonly string[], commands: readonly AnyCommand[], tone: 
 
 /** yargs gathers a repeated flag into a list; only --dim, --mean and --std may be lists. */
 function refuseTwice(flags: Record<string, unknown>): void {
-  const lists = new Set(["_", "dim", "mean", "std", "models"]);
+  const lists = new Set(["_", "dim", "mean", "std", "models", "names"]);
   for (const [name, value] of Object.entries(flags)) {
     if (Array.isArray(value) && !lists.has(name)) {
       throw new UsageError("flag-twice", `the flag was given ${value.length} times`, {

@@ -33,7 +33,9 @@ export const cutPass: Pass = {
       return;
     }
     // A group of one channel always stays.
-    const stay = made.filter((e) => e.frozen !== undefined && (e.width > 1 || !e.frozen.endsWith("one channel always stays")));
+    const stay = made.filter(
+      (e) => e.frozen !== undefined && (e.width > 1 || !e.frozen.endsWith("one channel always stays")),
+    );
     expect(stay.map((e) => e.frozen)).toEqual(c.keeps ?? []);
     expect(groups.prunable.length).toBeGreaterThan(0);
     for (const seed of [1, 2, 3]) {
