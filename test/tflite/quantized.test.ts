@@ -118,6 +118,17 @@ describe("a quantised net", () => {
     expect(findGroups(g).prunable.map((e) => e.width)).toEqual([6]);
   });
 
+  test("has unsigned bytes between its operators, which integer kernels take everywhere, and signed weights", () => {
+    const g = inferShapes(importTflite(bytes));
+    const made = (op: string) =>
+      g.nodes
+        .filter((n) => n.opType === op)
+        .map((n) => g.valueTypes.get(n.outputs[0])?.elemType ?? g.outputs[0].type.elemType);
+    expect(made("QuantizeLinear")).toEqual(["uint8", "uint8", "uint8", "int8"]);
+    const weights = [...g.initializers.values()].filter((t) => t.dims.length === 4);
+    expect(weights.map((t) => t.elemType)).toEqual(["int8", "int8"]);
+  });
+
   test("keeps the border types of the file unless told otherwise", () => {
     const types = (o?: TfliteOptions) => {
       const g = importTflite(bytes, o);

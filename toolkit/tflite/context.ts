@@ -5,9 +5,9 @@ import type { Attribute } from "../graph/graph.js";
 import { type ElemType, sizeOf, type Tensor, toNumberArray } from "../graph/tensor.js";
 import type { Table } from "./flatBuffer.js";
 import { asInFile, channelsFirst, type Layout, sameLayout } from "./layout.js";
-import type { Quantization, TfliteOperator, TfliteTensor } from "./model.js";
+import type { TfliteOperator, TfliteTensor } from "./model.js";
 import { type Activation, activations, option } from "./schema.js";
-import { sameGrid, type Value, type Values } from "./values.js";
+import { type Facts, sameGrid, unsigned, type Value, type Values } from "./values.js";
 
 /** Emits the ONNX nodes of one operator and sets its outputs. */
 export type Converter = (op: Call) => void;
@@ -110,12 +110,12 @@ export class Call {
   }
 
   /** Declared facts of an output, as ONNX will have them. */
-  declared(index: number): { name: string; elemType: ElemType; quantization?: Quantization } {
+  declared(index: number): Facts & { name: string } {
     const t = this.tensor(index);
     const name = shortName(t.name);
     if (t.quantization && !this.values.integers) return { name, elemType: "float32" };
     const elemType = t.elemType === "float16" ? "float32" : t.elemType;
-    return { name, elemType, ...(t.quantization ? { quantization: t.quantization } : {}) };
+    return { name, ...unsigned({ elemType, ...(t.quantization ? { quantization: t.quantization } : {}) }) };
   }
 
   private tensor(index: number): TfliteTensor {
@@ -132,7 +132,7 @@ export class Call {
   }
 
   /** Type of the numbers that `values.real` gives. */
-  realType(v: Pick<Value, "elemType" | "quantization">): ElemType {
+  realType(v: Facts): ElemType {
     return v.quantization ? "float32" : v.elemType;
   }
 
@@ -183,7 +183,7 @@ export class Call {
   }
 
   /** Type and grid of a value as ONNX has it. */
-  facts(v: Value): { elemType: ElemType; quantization?: Quantization } {
+  facts(v: Value): Facts {
     return v.quantization && !this.values.integers ? { elemType: "float32" } : v;
   }
 

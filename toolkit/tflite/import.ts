@@ -11,7 +11,7 @@ import { Call, type Import, shortName } from "./context.js";
 import { asInFile, channelsFirst, type Layout, physical } from "./layout.js";
 import { readTflite, type TfliteModel, type TfliteTensor } from "./model.js";
 import { convert } from "./operators/index.js";
-import { type Value, Values } from "./values.js";
+import { unsigned, type Value, Values } from "./values.js";
 
 export interface TfliteOptions {
   /** Layout of the inputs and outputs that have four axes. Default `nhwc`, as in the file. */
@@ -115,13 +115,16 @@ class Importer implements Import {
     const layout = this.border(t.dims.length);
     const elemType: ElemType = this.floatBorder(t) ? "float32" : t.elemType;
     const x = this.b.input(t.name, physical(t.dims, layout), elemType);
-    const type: ElemType = t.quantization && !this.values.integers ? "float32" : t.elemType;
-    const facts = { elemType: type, ...(t.quantization ? { quantization: t.quantization } : {}) };
-    const quantized = this.floatBorder(t) && this.values.integers;
-    const ref = quantized ? this.values.quantize(x, { ...facts, name: `${t.name}/stored` }) : x;
-    const { quantization, ...plain } = facts;
-    const like = this.values.integers && quantization ? facts : plain;
-    this.known.set(t.index, this.values.computed(t.name, t.dims, like, [{ layout, ref }]));
+    const { name, quantization } = t;
+    if (!quantization || !this.values.integers) {
+      this.known.set(t.index, this.values.computed(name, t.dims, { elemType }, [{ layout, ref: x }]));
+      return;
+    }
+    const facts = unsigned({ elemType: t.elemType, quantization });
+    const real = elemType === "float32" ? x : this.values.dequantize(x, t);
+    const asIs = elemType === facts.elemType;
+    const ref = asIs ? x : this.values.quantize(real, { ...facts, name: `${name}/stored` });
+    this.known.set(t.index, this.values.computed(name, t.dims, facts, [{ layout, ref }]));
   }
 
   private declareOutput(t: TfliteTensor): { ref: Ref; name: string; elemType: ElemType; dims: Dim[] } {
@@ -129,8 +132,12 @@ class Importer implements Import {
     if (!v) throw new ModelError("damaged", `nothing makes the output "${t.name}"`);
     const layout = this.border(v.dims.length);
     const real = v.quantization !== undefined && (this.o.floatIo === true || !this.values.integers);
-    const ref = real ? this.values.real(v, layout) : this.values.stored(v, layout);
-    return { ref, name: t.name, elemType: real ? "float32" : v.elemType, dims: physical(v.dims, layout) };
+    const dims = physical(v.dims, layout);
+    if (real) return { ref: this.values.real(v, layout), name: t.name, elemType: "float32", dims };
+    const asIs = !v.quantization || v.elemType === t.elemType;
+    if (asIs) return { ref: this.values.stored(v, layout), name: t.name, elemType: v.elemType, dims };
+    const ref = this.values.quantize(this.values.real(v, layout), t);
+    return { ref, name: t.name, elemType: t.elemType, dims };
   }
 
   private finished(outputs: readonly { ref: Ref; name: string; elemType: ElemType; dims: Dim[] }[]): Graph {

@@ -45,8 +45,28 @@ export function dequantized(t: Tensor, q: Quantization): Tensor {
   return floats(data, t.dims);
 }
 
+/** Type and grid of a value as a graph of integers has them. */
+export type Facts = Pick<Value, "elemType" | "quantization">;
+
+/**
+ * The same real numbers as unsigned bytes, for values that pass from operator to operator: ONNX Runtime's integer kernels for
+ * x64 take no signed ones, and it turns only some signed values into unsigned ones by itself.
+ */
+export function unsigned({ elemType, quantization: q }: Facts): Facts {
+  if (elemType !== "int8" || !q || q.axis !== undefined) return { elemType, ...(q ? { quantization: q } : {}) };
+  return { elemType: "uint8", quantization: { ...q, zeroPoints: q.zeroPoints.map((z) => z + 128) } };
+}
+
+/** A constant for use beside such values. Weights of convolutions and matrix products stay signed. */
+export function unsignedConstant(v: Value): Value {
+  const facts = unsigned(v);
+  if (!v.constant || facts.elemType === v.elemType) return v;
+  const data = Uint8Array.from(v.constant.data as Int8Array, (q) => q + 128);
+  return { ...v, ...facts, constant: { ...v.constant, elemType: "uint8", data }, forms: [], reals: [] };
+}
+
 /** Whether two values stand on the same grid of real numbers. */
-export const sameGrid = (a: Pick<Value, "elemType" | "quantization">, b: Pick<Value, "elemType" | "quantization">) =>
+export const sameGrid = (a: Facts, b: Facts) =>
   a.elemType === b.elemType && JSON.stringify(a.quantization) === JSON.stringify(b.quantization);
 
 /** Bytes of constants that may be made from a file of the given length; more means one constant read over and over. */
@@ -84,12 +104,7 @@ export class Values {
   }
 
   /** A value that is computed, in one layout. */
-  computed(
-    name: string,
-    dims: readonly number[],
-    like: Pick<Value, "elemType" | "quantization">,
-    forms: Value["forms"],
-  ): Value {
+  computed(name: string, dims: readonly number[], like: Facts, forms: Value["forms"]): Value {
     const { elemType, quantization } = like;
     return { name, dims, elemType, ...(quantization ? { quantization } : {}), forms, reals: [] };
   }

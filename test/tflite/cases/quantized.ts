@@ -108,6 +108,9 @@ export const tx = tensor("x", dims, gx);
 const ty = tensor("y", dims, gy);
 const out = int8(0.1, -5);
 
+/** Signed bytes of the file to the unsigned ones inside, or back. */
+const BORDER = "DequantizeLinear QuantizeLinear";
+
 export const cases: QuantizedCase[] = [
   {
     title: "a scale per channel, int32 bias, fused RELU",
@@ -117,7 +120,7 @@ export const cases: QuantizedCase[] = [
     options: { ...unit, 3: i8(1) },
     out: int8(0.1, -128),
     wanted: relu(conv2d(real(x, gx), kernel.w, kernelBias.b, same)),
-    ops: "DequantizeLinear DequantizeLinear DequantizeLinear Conv Relu QuantizeLinear",
+    ops: `${BORDER} DequantizeLinear DequantizeLinear DequantizeLinear Conv Relu QuantizeLinear ${BORDER}`,
   },
   {
     title: "a scale per channel and multiplier 2",
@@ -143,7 +146,7 @@ export const cases: QuantizedCase[] = [
     fed: [x, y],
     out,
     wanted: broadcast(real(x, gx), real(y, gy), (a, b) => a + b),
-    ops: "DequantizeLinear DequantizeLinear Add QuantizeLinear",
+    ops: `${BORDER} ${BORDER} DequantizeLinear DequantizeLinear Add QuantizeLinear ${BORDER}`,
   },
   {
     title: "with a stored constant per channel",
@@ -161,7 +164,7 @@ export const cases: QuantizedCase[] = [
     options: { 0: i8(1), 1: i32(2), 2: i32(2), 3: i32(2), 4: i32(2) },
     out: gx,
     wanted: pool(real(x, gx), { kernel: [2, 2], strides: [2, 2], same: false }, "max"),
-    ops: "MaxPool",
+    ops: `${BORDER} MaxPool ${BORDER}`,
   },
   {
     title: "of windows",
@@ -204,7 +207,7 @@ export const cases: QuantizedCase[] = [
     fed: [x],
     out: gx,
     wanted: numbers([1, 6, 6, 4], [...Array(24).fill(0), ...real(x, gx).data]),
-    ops: "Pad",
+    ops: `${BORDER} Pad ${BORDER}`,
   },
   {
     title: "nearest, on the integers as they are",
@@ -213,7 +216,7 @@ export const cases: QuantizedCase[] = [
     fed: [x],
     out: gx,
     wanted: resize(real(x, gx), [10, 12], "nearest"),
-    ops: "Resize",
+    ops: `${BORDER} Resize ${BORDER}`,
   },
   {
     title: "on its own grid",

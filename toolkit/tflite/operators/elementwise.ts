@@ -2,12 +2,13 @@
 import type { Ref } from "../../graph/builder.js";
 import type { Call, Converter } from "../context.js";
 import { asInFile, type Layout, permute } from "../layout.js";
-import type { Value } from "../values.js";
+import { unsignedConstant, type Value } from "../values.js";
 import { reshaped } from "./reshaping.js";
 
 /** The value ready to be broadcast to `layout.length` axes that lie in that layout. */
-export function operand(c: Call, v: Value, layout: Layout): Ref {
+export function operand(c: Call, given: Value, layout: Layout): Ref {
   const rank = layout.length;
+  const v = c.values.integers ? unsignedConstant(given) : given;
   const missing = rank - v.dims.length;
   if (!v.constant) {
     const whole = missing > 0 && !layout.every((axis, i) => axis === i);
@@ -22,11 +23,11 @@ export function operand(c: Call, v: Value, layout: Layout): Ref {
   const t = { ...moved, dims: moved.dims.slice(cut) };
   const axis = v.quantization?.axis;
   const key = `${layout}:${cut}`;
-  const known = v.operands?.get(key);
+  const known = given.operands?.get(key);
   if (known) return known;
   const ref = c.values.parameter(v.name, t, v, axis === undefined ? undefined : layout.indexOf(axis + missing) - cut);
-  v.operands ??= new Map();
-  v.operands.set(key, ref);
+  given.operands ??= new Map();
+  given.operands.set(key, ref);
   return ref;
 }
 

@@ -3,7 +3,7 @@ import { attr } from "../../graph/graph.js";
 import { ints, type Tensor } from "../../graph/tensor.js";
 import type { Call, Converter } from "../context.js";
 import { option } from "../schema.js";
-import type { Value } from "../values.js";
+import { unsignedConstant, type Value } from "../values.js";
 
 interface Padding {
   before: number[];
@@ -39,7 +39,7 @@ const pad: Converter = (c) => {
   if (v.quantization?.axis !== undefined) throw c.unsupported(`"${v.name}" has a scale per channel`);
   let fill = c.values.zero(v);
   if (c.has(2)) {
-    const given = c.input(2);
+    const given = c.values.integers ? unsignedConstant(c.input(2)) : c.input(2);
     if (given.constant?.data.length !== 1) throw c.unsupported("its value is computed at run time");
     if (given.elemType !== v.elemType) throw c.fail("damaged", `it pads ${v.elemType} with ${given.elemType}`);
     fill = given.quantization && !c.values.integers ? c.values.plain(given, given.constant) : given.constant;

@@ -3,7 +3,7 @@ import { attr } from "../../graph/graph.js";
 import type { Call, Converter } from "../context.js";
 import { asInFile } from "../layout.js";
 import { option } from "../schema.js";
-import type { Value } from "../values.js";
+import { unsignedConstant, type Value } from "../values.js";
 import { expanded, reshaped } from "./reshaping.js";
 
 /** From `start` in steps of `step`, `count` elements. */
@@ -217,7 +217,7 @@ function concatenated(c: Call, values: readonly Value[], axis: number): void {
 }
 
 const concatenation: Converter = (c) => {
-  const values = c.inputs();
+  const values = c.inputs().map((v) => (c.values.integers ? unsignedConstant(v) : v));
   if (values.length === 0) throw c.fail("damaged", "it has no inputs");
   concatenated(c, values, c.axis(c.options?.i32(option.concatenation.axis) ?? 0, values[0].dims.length));
 };
