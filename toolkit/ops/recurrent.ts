@@ -2,6 +2,7 @@
 import { attrInt, type Dim, type OpNode, type ValueType } from "../graph/graph.js";
 import { sizeOf } from "../graph/tensor.js";
 import { inputDims, inputType } from "./dims.js";
+import { linkRecurrent, resizeRecurrent } from "./recurrentLinks.js";
 import type { OpRule, ShapeContext } from "./rule.js";
 
 /**
@@ -20,18 +21,19 @@ function recurrentShape(n: OpNode, c: ShapeContext): ValueType[] {
   return n.outputs.map((_, i) => ({ elemType, dims: i === 0 ? all : last }));
 }
 
-const recurrent: OpRule = {
+const recurrent = (gates: number): OpRule => ({
   shape: recurrentShape,
   // Every step multiplies the input and the state of each sample with both weights.
   macs: (n, [x, w, r]) => {
     const samples = x[0] * x[1];
     return samples * (sizeOf(w) + sizeOf(r)) + (n.inputs[3] ? samples * w[0] * w[1] : 0);
   },
-  frozenBecause: "feeds it into gates that share hidden channels",
-};
+  channels: linkRecurrent(gates),
+  resize: resizeRecurrent,
+});
 
 export const rules = {
-  RNN: { ...recurrent },
-  GRU: { ...recurrent },
-  LSTM: { ...recurrent },
+  RNN: recurrent(1),
+  GRU: recurrent(3),
+  LSTM: recurrent(4),
 } satisfies Record<string, OpRule | OpRule[]>;

@@ -101,6 +101,17 @@ export const placing: Cases = {
 export const recurrent: Cases = {
   RNN: [
     {
+      name: "channels, from a first state",
+      inputs: [
+        { live: [4, 2, 6], channels: 2 },
+        ...[{ parameter: [1, 5, 6] }, { parameter: [1, 5, 5] }, { parameter: [1, 10] }],
+        null,
+        { parameter: [1, 2, 5] },
+      ],
+      attributes: triple,
+      outputs: 2,
+    },
+    {
       name: "forwards",
       inputs: [uncut([4, 2, 3]), { parameter: [1, 5, 3] }, { parameter: [1, 5, 5] }],
       attributes: triple,
@@ -109,6 +120,17 @@ export const recurrent: Cases = {
   ],
   GRU: [
     {
+      name: "channels, both ways",
+      inputs: [
+        { live: [4, 2, 6], channels: 2 },
+        { parameter: [2, 15, 6] },
+        { parameter: [2, 15, 5] },
+        { parameter: [2, 30] },
+      ],
+      attributes: { ...triple, direction: attr.string("bidirectional") },
+      outputs: 2,
+    },
+    {
       name: "both ways",
       inputs: [uncut([4, 2, 3]), { parameter: [2, 15, 3] }, { parameter: [2, 15, 5] }, { parameter: [2, 30] }],
       attributes: { ...triple, direction: attr.string("bidirectional") },
@@ -116,6 +138,17 @@ export const recurrent: Cases = {
     },
   ],
   LSTM: [
+    {
+      name: "channels, with peepholes",
+      inputs: [
+        { live: [4, 2, 6], channels: 2 },
+        ...[{ parameter: [1, 20, 6] }, { parameter: [1, 20, 5] }, { parameter: [1, 40] }],
+        ...[null, null, null],
+        { parameter: [1, 15] },
+      ],
+      attributes: triple,
+      outputs: 3,
+    },
     {
       name: "three outputs",
       inputs: [uncut([4, 2, 3]), { parameter: [1, 20, 3] }, { parameter: [1, 20, 5] }],
