@@ -105,8 +105,8 @@ async function openData(
     );
   }
   if (typeof o.data !== "string" && !o.preprocess) return { data: o.data, guessed: false };
-  const modelPath = typeof o.model === "string" ? o.model : "";
-  const loaded = await loadPreprocessing({ modelPath, ...o.preprocess, input: input.type });
+  const beside = typeof o.model === "string" ? { modelPath: o.model } : {};
+  const loaded = await loadPreprocessing({ ...beside, ...o.preprocess, input: input.type });
   if (typeof o.data !== "string") return { data: o.data, preprocessing: loaded.preprocessing, guessed: false };
   const data = await loadDataset(o.data, loaded.preprocessing, { progress: o.onProgress, signal: o.signal });
   return { data, preprocessing: loaded.preprocessing, guessed: loaded.guessed };

@@ -147,6 +147,23 @@ describe("npz", () => {
     await expect(loadDataset(path, plain(8))).rejects.toMatchObject({ code: "image-size" });
   });
 
+  test("floats in y are targets, a list of whole numbers holds labels", async () => {
+    const x = Float32Array.from({ length: 10 * 12 }, (_, i) => Math.floor(i / 12));
+    const y = Float32Array.from({ length: 20 }, (_, i) => i / 4);
+    const numbers = await loadDataset(
+      await npz("targets.npz", { x: dump(x, [10, 3, 2, 2]), y: dump(y, [10, 2]) }),
+      plain(2),
+    );
+    expect(numbers.train.labelled).toBe(false);
+    const { data, labels: none, targets } = await numbers.train.batch([1, 0]);
+    expect(none).toBeUndefined();
+    const items = [data[0], data[12]];
+    expect([...targets!.y]).toEqual(items.flatMap((i) => [i / 2, i / 2 + 0.25]));
+    const whole = Float32Array.from({ length: 10 }, (_, i) => i % 3);
+    const classes = await npz("float-labels.npz", { x: dump(x, [10, 3, 2, 2]), y: dump(whole, [10]) });
+    expect((await loadDataset(classes, plain(2))).train.labelled).toBe(true);
+  });
+
   test("odd files are refused by name", async () => {
     await expect(loadDataset(await npz("none.npz", { z: labels(2) }), plain(2))).rejects.toMatchObject({
       code: "arrays-missing",

@@ -1,6 +1,7 @@
 /**
  * NumPy arrays: .npz with x_train, y_train, x_test, y_test or x, y; .npy with x alone. uint8 arrays are pixels and are
- * preprocessed like images; float arrays are model inputs already and only change layout where the model's differs.
+ * preprocessed like images; float arrays are model inputs already and only change layout where the model's differs. Whole numbers in y
+ * are labels, floats are numbers that the net should answer.
  */
 import { readFile } from "node:fs/promises";
 import { unzipSync } from "fflate";
@@ -134,11 +135,24 @@ function labelsOf(y: NumpyArray | undefined, count: number): Int32Array | undefi
   });
 }
 
+/** Floats are numbers to be met by the outputs, [n, …]; a plain list of whole numbers holds labels, whatever its type. */
+function targetsOf(y: NumpyArray | undefined, count: number): Float32Array | undefined {
+  if (!(y?.data instanceof Float32Array || y?.data instanceof Float64Array)) return undefined;
+  if (y.dims.length === 1 && y.data.every((v) => Number.isInteger(v) && v >= 0)) return undefined;
+  if (y.dims[0] !== count) {
+    throw new DataError("labels-count", `the array has the shape [${y.dims}], expected ${count} items`, {
+      where: y.where,
+    });
+  }
+  return Float32Array.from(y.data);
+}
+
 function arraySplit(x: NumpyArray, y: NumpyArray | undefined, p: Preprocessing): Split {
   const count = x.dims[0] ?? 0;
   if (count === 0) throw new DataError("data-empty", "the array holds no items", { where: x.where });
   const shape = imageShape(x, p);
-  const labels = labelsOf(y, count);
+  const targets = targetsOf(y, count);
+  const labels = targets ? undefined : labelsOf(y, count);
   if (x.data instanceof Uint8Array) {
     const bytes = x.data;
     return imageSplit(
@@ -146,6 +160,7 @@ function arraySplit(x: NumpyArray, y: NumpyArray | undefined, p: Preprocessing):
       (i) => resizeRaw({ data: toRgb(bytes, i, shape), height: shape.height, width: shape.width }, p),
       p,
       labels,
+      targets,
     );
   }
   if (!(x.data instanceof Float32Array || x.data instanceof Float64Array)) {
@@ -172,6 +187,7 @@ function arraySplit(x: NumpyArray, y: NumpyArray | undefined, p: Preprocessing):
     count,
     dims: itemDims(p),
     ...(labels ? { labels } : {}),
+    ...(targets ? { targets } : {}),
     write: (item, out, offset) => {
       const item0 = item * size;
       if (shape.layout === p.layout) {

@@ -25,6 +25,8 @@ export function makeSplit(o: {
   count: number;
   dims: readonly number[];
   labels?: Int32Array;
+  /** Numbers that the outputs should have, the same count for every item. */
+  targets?: Float32Array;
   write: (item: number, out: Float32Array, offset: number) => Promise<void> | void;
 }): Split {
   const size = o.dims.reduce((a, b) => a * b, 1);
@@ -42,6 +44,14 @@ export function makeSplit(o: {
       await mapBounded(wanted, async (item, row) => o.write(item, data, row * size));
       const batch: Batch = { data, dims: [wanted.length, ...o.dims] };
       if (o.labels) batch.labels = Int32Array.from(wanted, (i) => o.labels![i]);
+      if (o.targets) {
+        const each = o.targets.length / o.count;
+        const y = new Float32Array(wanted.length * each);
+        wanted.forEach((item, row) => {
+          y.set(o.targets!.subarray(item * each, (item + 1) * each), row * each);
+        });
+        batch.targets = { y };
+      }
       return batch;
     },
   };
@@ -53,11 +63,13 @@ export function imageSplit(
   pixels: (item: number) => Promise<Uint8Array> | Uint8Array,
   p: Preprocessing,
   labels?: Int32Array,
+  targets?: Float32Array,
 ): Split {
   return makeSplit({
     count,
     dims: itemDims(p),
     ...(labels ? { labels } : {}),
+    ...(targets ? { targets } : {}),
     write: async (item, out, offset) => writePixels(await pixels(item), p, out, offset),
   });
 }
