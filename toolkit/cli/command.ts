@@ -7,6 +7,8 @@ export interface Context {
   terminal: Terminal;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
+  /** Sets the exit status of a command that did its work; 0 unless set. */
+  exitWith(status: number): void;
 }
 
 export interface Command<Flags> {

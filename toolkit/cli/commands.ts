@@ -9,6 +9,7 @@ import { profile } from "./profile.js";
 import { quantize } from "./quantize.js";
 import { train } from "./train.js";
 import { validate } from "./validate.js";
+import { verify } from "./verify.js";
 
 export const commands: readonly AnyCommand[] = [
   fit,
@@ -17,6 +18,7 @@ export const commands: readonly AnyCommand[] = [
   profile,
   quantize,
   validate,
+  verify,
   devices,
   train,
   demo,

@@ -68,7 +68,7 @@ export const examples = <T>(y: Argv<T>, ...list: readonly (readonly [line: strin
     `Examples:\n${list.map(([line, remark]) => `  # ${remark}\n  edgefit ${line}`).join("\n")}\n\n${EXIT_STATUS}`,
   );
 
-export const EXIT_STATUS = "Exit status: 0 done, 1 error, 2 latency budget missed, 130 interrupted.";
+export const EXIT_STATUS = "Exit status: 0 done, 1 error, 2 latency budget missed or result worse, 130 interrupted.";
 
 export const dataFlags = <T>(y: Argv<T>) =>
   y

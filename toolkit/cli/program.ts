@@ -33,8 +33,9 @@ export async function runProgram(
     verbose: argv.includes("--verbose"),
   };
   try {
-    await parser(argv, commands, tone, on).parseAsync([...argv]);
-    return 0;
+    const result = { status: 0 };
+    await parser(argv, commands, tone, on, result).parseAsync([...argv]);
+    return result.status;
   } catch (e) {
     if (on.signal.aborted) {
       on.stderr.write("edgefit: interrupted; nothing was written.\n");
@@ -47,7 +48,13 @@ export async function runProgram(
   }
 }
 
-function parser(argv: readonly string[], commands: readonly AnyCommand[], tone: Tone, on: Surroundings) {
+function parser(
+  argv: readonly string[],
+  commands: readonly AnyCommand[],
+  tone: Tone,
+  on: Surroundings,
+  result: { status: number },
+) {
   let configError: unknown;
   const y = yargs()
     .scriptName("edgefit")
@@ -96,7 +103,10 @@ function parser(argv: readonly string[], commands: readonly AnyCommand[], tone: 
         Object.assign(tone, { json, quiet, verbose });
         const terminal = openTerminal(tone, on.stdout, on.stderr, on.env);
         try {
-          await c.run(flags, { terminal, signal: on.signal });
+          const exitWith = (status: number): void => {
+            result.status = status;
+          };
+          await c.run(flags, { terminal, signal: on.signal, exitWith });
         } finally {
           terminal.end();
         }

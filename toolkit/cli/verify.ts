@@ -1,0 +1,93 @@
+/** `edgefit verify`: has a model become slower or less accurate since an earlier run? */
+import type { Argv } from "yargs";
+import { formatMs, formatPercent, formatRatio } from "../report/index.js";
+import type { Check } from "../verify.js";
+import type { Command, FlagsOf } from "./command.js";
+import {
+  commonOptions,
+  dataFlags,
+  deviceFlags,
+  dimFlags,
+  dimValues,
+  examples,
+  given,
+  modelArgument,
+  optionalNumber,
+  preprocessOption,
+  seedFlag,
+} from "./flags.js";
+import { table } from "./tables.js";
+
+const group = "Verify:";
+/** Exit status of a regression, as of a missed budget. */
+const REGRESSED = 2;
+
+const declare = (y: Argv) =>
+  examples(
+    seedFlag(dimFlags(dataFlags(deviceFlags(modelArgument(y)))))
+      .positional("other", { type: "string", describe: "a second model: then its speed-up over the first is compared" })
+      .option("against", {
+        type: "string",
+        requiresArg: true,
+        demandOption: true,
+        group,
+        describe: "earlier result: the output of validate --json, or report.json of fit",
+      })
+      .option("tolerance", {
+        type: "string",
+        requiresArg: true,
+        group,
+        describe: "percent by which speed may be worse beyond the measured noise (5)",
+      })
+      .option("max-drop", {
+        type: "string",
+        requiresArg: true,
+        group,
+        describe: "points of top-1 accuracy that may be lost (0.1)",
+      }),
+    ["validate model.onnx --data photos/ --json > result.json", "once, when all is well"],
+    [
+      "verify model.onnx --data photos/ --against result.json",
+      "later, in a script: exit status 2 where it became worse",
+    ],
+    ["verify model.onnx out/model.fitted.onnx --data photos/ --against out/report.json", "the figures of a fit, again"],
+  );
+
+export const verify: Command<FlagsOf<typeof declare>> = {
+  command: "verify <model> [other]",
+  describe: "Compare speed and accuracy with an earlier result",
+  builder: declare,
+  async run(flags, context) {
+    const { model, other, device, data, against } = flags;
+    const tolerance = optionalNumber("--tolerance", flags.tolerance, 0);
+    const { verify: run } = await import("../verify.js");
+    const found = await run({
+      models: other === undefined ? [model] : [model, other],
+      against,
+      ...given({
+        device,
+        data,
+        tolerance: tolerance === undefined ? undefined : tolerance / 100,
+        maxDrop: optionalNumber("--max-drop", flags["max-drop"], 0),
+        threads: optionalNumber("--threads", flags.threads, 1),
+        limit: optionalNumber("--limit", flags.limit, 1),
+        seed: optionalNumber("--seed", flags.seed, 0),
+        dims: dimValues(flags.dim),
+        preprocess: preprocessOption(flags),
+      }),
+      ...commonOptions(context),
+    });
+    context.terminal.result((c) => {
+      const rows = found.checks.map((check) => {
+        const show = format(check);
+        const verdict = check.ok ? c.green("ok") : c.red("worse");
+        return [check.name, show(check.before), show(check.now), show(check.limit), verdict];
+      });
+      return table(["", "earlier", "now", "limit", ""], rows, c);
+    }, found);
+    if (!found.ok) context.exitWith(REGRESSED);
+  },
+};
+
+const format = (c: Check): ((value: number) => string) =>
+  c.name === "speed-up" ? formatRatio : c.name === "latency p50" ? formatMs : formatPercent;
