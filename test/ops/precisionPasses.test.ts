@@ -148,7 +148,27 @@ describe("raising operator set 9 to 13", () => {
     expect(maxDifference(await outputOf(g, x, "disabled"), await outputOf(raised, x, "disabled"))).toBeLessThan(1e-6);
   });
 
-  test("newer graphs are returned as they are, older ones than 9 refused", () => {
+  test("operator set 7 keeps its values: scales and spatial as attributes", async () => {
+    const b = new Builder(emptyGraph("old", 7, 4));
+    const vector = (k: number, low: number): Ref =>
+      b.initializer(`v${k}`, floats((noise([4], k).data as Float32Array).map((v) => v + low)));
+    const normalised = b.emit(
+      "BatchNormalization",
+      [b.input("x", [2, 4, 5, 6]), vector(1, 1), vector(2, 0), vector(3, 0), vector(4, 2)],
+      {
+        spatial: attr.int(1),
+      },
+    );
+    b.output(b.emit("Upsample", [normalised], { mode: attr.string("nearest"), scales: attr.floats([1, 1, 2, 3]) }));
+    const raised = raiseOpset(inferShapes(tidy(b.graph)));
+    checkGraph(inferShapes(raised));
+    const x = images([2, 4, 5, 6], 3);
+    expect(maxDifference(await outputOf(b.graph, x, "disabled"), await outputOf(raised, x, "disabled"))).toBeLessThan(
+      1e-6,
+    );
+  });
+
+  test("newer graphs are returned as they are, older ones than 7 refused", () => {
     const g = net([1, 2], (b, x) => b.relu(x));
     expect(raiseOpset(g)).toBe(g);
     const ancient = { ...g, opsets: new Map([["", 6]]) };

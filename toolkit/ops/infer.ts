@@ -257,8 +257,12 @@ function known(
   return rule.evaluate(n, inputs, opset);
 }
 
+/** Names come from the file: `constructor` is one like any other. */
+const own = <T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
+  record && Object.hasOwn(record, name) ? record[name] : undefined;
+
 function givenType(name: string, type: ValueType, o: InferOptions): ValueType {
-  const given = o.inputs?.[name];
+  const given = own(o.inputs, name);
   if (given) {
     if (type.dims && type.dims.length !== given.length) {
       throw new ModelError(
@@ -279,7 +283,7 @@ function givenType(name: string, type: ValueType, o: InferOptions): ValueType {
     return { ...type, dims: given };
   }
   const named = type.dims?.map((d, axis) => dimensionName(name, d, axis));
-  return { ...type, dims: named?.map((d) => (typeof d === "string" ? (o.dims?.[d] ?? d) : d)) };
+  return { ...type, dims: named?.map((d) => (typeof d === "string" ? (own(o.dims, d) ?? d) : d)) };
 }
 
 function checkOptions(g: Graph, o: InferOptions): void {

@@ -1,6 +1,6 @@
 /**
  * Raises an older graph to operator set 13, the first with per-channel DequantizeLinear, and rewrites the calls whose
- * form changed on the way (9 to 13). Source: the version history in ONNX's Changelog.md.
+ * form changed on the way (7 to 13). Source: the version history in ONNX's Changelog.md.
  */
 
 import { GraphBuilder } from "../graph/builder.js";
@@ -19,14 +19,14 @@ import {
   opsetOf,
   typeOf,
 } from "../graph/graph.js";
-import { ints, scalar, type Tensor } from "../graph/tensor.js";
+import { floats, ints, scalar, type Tensor } from "../graph/tensor.js";
 
 export const RAISED_OPSET = 13;
-const OLDEST = 9;
+const OLDEST = 7;
 
 /**
  * The graph at operator set 13 when it was older, else the graph itself. Names of values and nodes stay. Needs inferred
- * shapes only where an old Softmax runs over several axes at once. Throws ModelError for operator sets below 9 and
+ * shapes only where an old Softmax runs over several axes at once. Throws ModelError for operator sets below 7 and
  * for calls that have no counterpart.
  */
 export function raiseOpset(g: Graph): Graph {
@@ -119,8 +119,21 @@ function raise(n: OpNode, r: Raiser): OpNode[] {
       return from >= 12 ? [n] : [moved(n, n.inputs.slice(0, 1), ["ratio"])];
     case "TopK":
       return from >= 10 ? [n] : [moved(n, [n.inputs[0], constant("k", ints([attrInt(n, "k", 1)]))], ["k"])];
-    case "Upsample":
-      return [{ ...legacyResize(n), opType: "Resize" }];
+    case "Upsample": {
+      const scales = n.attributes.scales;
+      const given = scales?.type === "floats" ? [n.inputs[0], constant("scales", floats([...scales.value]))] : n.inputs;
+      return [{ ...legacyResize(moved(n, given, ["scales"])), opType: "Resize" }];
+    }
+    case "BatchNormalization":
+      if (from < 9 && attrInt(n, "spatial", 1) === 0)
+        throw new ModelError(
+          "opset-old",
+          `${at(n)} normalises every position by itself (spatial=0), which no newer operator set can`,
+          {
+            where: at(n),
+          },
+        );
+      return [moved(n, n.inputs, ["spatial"])];
     case "Resize":
       return from >= 11 ? [n] : [legacyResize(n)];
     case "Scatter":

@@ -5,7 +5,7 @@
 import { ModelError } from "../graph/errors.js";
 import { at, type Graph, type OpNode, opsetOf, typeOf, type Use, usesOf } from "../graph/graph.js";
 import { readsOf } from "../graph/scope.js";
-import { sizeOf } from "../graph/tensor.js";
+import { isOpaque, sizeOf } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
 import type { AxisIds, ChannelContext, ChannelIds, OpRule } from "../ops/rule.js";
 
@@ -204,6 +204,12 @@ class Linker {
     for (const { name, axis, node } of this.whole) {
       const ids = this.axes.get(name)?.[axis];
       if (ids) this.freeze(ids, `${at(node)} shares the parameter "${name}" and needs it whole`);
+    }
+    for (const [name, axes] of this.axes) {
+      const t = this.g.initializers.get(name);
+      if (!t || !isOpaque(t.elemType)) continue;
+      const kind = t.elemType === "other" ? "a large sparse constant" : `of type ${t.elemType}`;
+      for (const ids of axes) if (ids) this.freeze(ids, `parameter "${name}" is ${kind}, which is not cut`);
     }
     for (const v of this.g.outputs) {
       for (const ids of this.axes.get(v.name) ?? [])

@@ -163,9 +163,9 @@ function feedsFor(
     if (!inputs.some((v) => v.name === name))
       throw new ModelError("feed", `the model has no input "${name}"; its inputs are ${listed || "none"}`, { where });
   }
-  const out: Record<string, Ort.Tensor> = {};
+  const out: [string, Ort.Tensor][] = [];
   for (const v of inputs) {
-    const t = feeds[v.name];
+    const t = Object.hasOwn(feeds, v.name) ? feeds[v.name] : undefined;
     if (!t) throw new ModelError("feed", `no value was given for the model's input "${v.name}"`, { where });
     if (t.elemType !== v.elemType)
       throw new ModelError("feed", `input "${v.name}" wants ${v.elemType} and was given ${t.elemType}`, { where });
@@ -180,9 +180,9 @@ function feedsFor(
       throw new ModelError("feed", `input "${v.name}" has dims [${t.dims.join(", ")}] but ${t.data.length} elements`, {
         where,
       });
-    out[v.name] = new ort.Tensor(v.elemType as Ort.Tensor.Type, t.data as Ort.Tensor.DataType, [...t.dims]);
+    out.push([v.name, new ort.Tensor(v.elemType as Ort.Tensor.Type, t.data as Ort.Tensor.DataType, [...t.dims])]);
   }
-  return out;
+  return Object.fromEntries(out);
 }
 
 function fromOrt(t: Ort.Tensor): Tensor {
