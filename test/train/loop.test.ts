@@ -82,6 +82,7 @@ describe("a run that is interrupted and resumed", () => {
     ["batch size", { batchSize: 16 }],
     ["optimizer", { optimizer: sgd() }],
     ["augmentation", { augment: {} }],
+    ["learning rates", { schedule: constantSchedule(0.01) }],
   ])("is refused with another %s", async (name, o) => {
     const checkpoint = join(folder, "recipe.onnx");
     await train(options({ epochs: 3, checkpoint }));

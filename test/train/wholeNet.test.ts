@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { emptyGraph, GraphBuilder } from "../../toolkit/graph/builder.js";
+import { attr } from "../../toolkit/graph/graph.js";
 import { floats, toFloat32 } from "../../toolkit/graph/tensor.js";
 import { tidy } from "../../toolkit/graph/tidy.js";
 import { readModelFile } from "../../toolkit/onnx/index.js";
@@ -65,6 +66,45 @@ describe("gradients of a net's parameters", () => {
     expect([...mean.keys()]).not.toContain("first.bn.mean");
     mean.get("second.weight")!.forEach((v, i) => {
       expect(v).toBeCloseTo((each[0][i] + each[1][i] + each[2][i]) / 3, 6);
+    });
+  });
+
+  it("go through an old Softmax that normalises several axes at once", async () => {
+    const g = new GraphBuilder(emptyGraph("net", 11, 6));
+    const x = g.input("x", ["N", 3]);
+    const y = g.emit("MatMul", [
+      x,
+      g.initializer(
+        "w",
+        floats(
+          Float32Array.from({ length: 18 }, (_, i) => Math.sin(i)),
+          [3, 6],
+        ),
+      ),
+    ]);
+    const cube = g.emit("Reshape", [y, g.ints([0, 2, 3])]);
+    g.output(g.emit("Softmax", [cube], { axis: attr.int(1) }, { out: "soft" }), {
+      elemType: "float32",
+      dims: ["N", 2, 3],
+    });
+    const batch = { data: Float32Array.of(1, -2, 0.5, 0.3, 0.8, -1), dims: [2, 3] };
+    const gradients = await parameterGradients(g.graph, [batch], outputEnergy(), { threads: 1 });
+    // outputEnergy: half the mean square of the twelve outputs.
+    const energy = (w: readonly number[]): number => {
+      let sum = 0;
+      for (const row of [0, 1]) {
+        const scores = Array.from({ length: 6 }, (_, o) =>
+          [0, 1, 2].reduce((s, i) => s + batch.data[3 * row + i] * w[6 * i + o], 0),
+        );
+        const total = scores.reduce((s, v) => s + Math.exp(v), 0);
+        sum += scores.reduce((s, v) => s + (Math.exp(v) / total) ** 2, 0);
+      }
+      return sum / 24;
+    };
+    const w = Array.from({ length: 18 }, (_, i) => Math.fround(Math.sin(i)));
+    gradients.get("w")!.forEach((v, i) => {
+      const slope = (energy(w.with(i, w[i] + 1e-5)) - energy(w.with(i, w[i] - 1e-5))) / 2e-5;
+      expect(v).toBeCloseTo(slope, 5);
     });
   });
 

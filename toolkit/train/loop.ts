@@ -86,7 +86,7 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
     batchDims: [size, ...probe.dims.slice(1)],
   });
   try {
-    const recipe = recipeOf(o, size);
+    const recipe = recipeOf(o, size, steps * o.epochs);
     const at: Position = { epoch: 0, step: 0, losses: [], history: [] };
     const saved = o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint) : undefined;
     if (saved && o.checkpoint) {
@@ -128,7 +128,7 @@ function checkOptions(o: TrainOptions): void {
 }
 
 /** What a resumed run must share with the one that was interrupted. */
-const recipeOf = (o: TrainOptions, size: number): Recipe => ({
+const recipeOf = (o: TrainOptions, size: number, total: number): Recipe => ({
   seed: o.seed,
   epochs: o.epochs,
   "batch size": size,
@@ -136,6 +136,8 @@ const recipeOf = (o: TrainOptions, size: number): Recipe => ({
   items: o.data.count,
   loss: o.loss.name,
   optimizer: o.optimizer.name,
+  // A schedule is a function: its rates at some steps tell it from others.
+  "learning rates": [0, 0.1, 0.3, 0.6, 0.9].map((part) => o.schedule(Math.floor(part * total), total)).join(" "),
   augmentation: JSON.stringify(o.augment ?? {}),
   "average decay": o.averageDecay ?? 0,
 });
