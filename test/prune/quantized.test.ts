@@ -4,16 +4,20 @@ import { checkGraph } from "../../toolkit/graph/check.js";
 import { attr, type Graph } from "../../toolkit/graph/graph.js";
 import { floats, fromNumbers, type Tensor } from "../../toolkit/graph/tensor.js";
 import { tidy } from "../../toolkit/graph/tidy.js";
+import { readAnyModel } from "../../toolkit/modelFile.js";
 import { inferShapes } from "../../toolkit/ops/infer.js";
-import { type ChannelGroups, findGroups } from "../../toolkit/prune/groups.js";
-import { normScores } from "../../toolkit/prune/importance.js";
+import { type ChannelGroups, findGroups, keptPositions } from "../../toolkit/prune/groups.js";
+import { normScores, orderByScore } from "../../toolkit/prune/importance.js";
 import { maskGraph } from "../../toolkit/prune/mask.js";
+import { reconstruct } from "../../toolkit/prune/reconstruct.js";
 import { sliceGraph } from "../../toolkit/prune/slice.js";
 import { calibrate, type ImageBatch, placeQdq } from "../../toolkit/quantize/index.js";
+import { rank } from "../../toolkit/ranking.js";
 import { openSession } from "../../toolkit/runtime/session.js";
 import { randomFeeds, randomKeep, relativeError, runGraph } from "../support/graphs.js";
 import { Layers } from "../support/layers.js";
 import { expectSliceEqualsMask } from "../support/maskVersusSlice.js";
+import { hasShared, sharedPath } from "../support/shared.js";
 
 const widths = (groups: ChannelGroups): Record<string, number> =>
   Object.fromEntries(groups.prunable.map((e) => [e.id, e.width]));
@@ -92,6 +96,23 @@ describe("a quantised net", () => {
     const weights = [...sliced.initializers].filter(([, t]) => t.elemType === "int8" && t.dims.length === 4);
     expect(weights.some(([, t]) => t.dims[0] === 3)).toBe(true);
     expect(weights.some(([, t]) => t.dims[1] === 3)).toBe(true);
+  });
+
+  test("every width can be ranked and weighed, though no integer weight can be solved again", async () => {
+    const g = await quantized();
+    const groups = findGroups(g);
+    const images = [1, 2].map((seed) => randomFeeds(g, seed, [-1, 1], 4).x);
+    const candidates = new Map(groups.prunable.map((e) => [e.id, [e.width >> 1, e.width]]));
+    const data = { calibration: images, labels: [], heldBack: images };
+    const r = await rank(g, groups, { criterion: "reconstruction", ...data, candidates });
+    for (const e of groups.prunable) {
+      expect(r.orders.get(e.id)).toEqual(orderByScore(normScores(g, groups, e, 2)));
+      expect(r.losses.get(e.id)!.loss[0]).toBeGreaterThan(1e-6);
+    }
+    const keep = randomKeep(groups, 1);
+    const sliced = sliceGraph(g, groups, keep);
+    const kept = (name: string, axis: number) => keptPositions(groups, keep, name, axis);
+    expect(await reconstruct(g, sliced, kept, images)).toEqual(sliced);
   });
 
   test("channels are ranked by the weights that the integers stand for", async () => {
@@ -207,3 +228,16 @@ function unfolded(g: Graph): Graph {
   const inferred = inferShapes({ ...g, inputs: [...g.inputs, ...inputs], initializers: shapes });
   return { ...inferred, inputs: g.inputs, initializers: new Map([...inferred.initializers, ...weights]) };
 }
+
+describe.skipIf(!hasShared)("an integer net from TensorFlow Lite", () => {
+  test("cut at random, it computes what the masked one does", async () => {
+    const file = sharedPath("models/mlperf-tiny/pretrainedResnet_quant.tflite");
+    const g = inferShapes(tidy(await readAnyModel(file)));
+    const groups = findGroups(g);
+    expect(groups.prunable.map((e) => e.width)).toEqual([16, 16, 32, 32, 64, 64]);
+    for (const seed of [1, 2, 3]) {
+      const { sliced } = await expectSliceEqualsMask(g, groups, randomKeep(groups, seed), randomFeeds(g, seed));
+      expect([...sliced.initializers.values()].filter((t) => t.elemType === "int8").length).toBeGreaterThan(8);
+    }
+  });
+});

@@ -26,6 +26,7 @@ export async function expectSliceEqualsMask(
   expect(sliced.nodes.map((n) => `${n.name}:${n.opType}`)).toEqual(g.nodes.map((n) => `${n.name}:${n.opType}`));
   const all = withAllOutputs(sliced);
   const masked = maskGraph(g, groups, keep);
+  checkGraph(masked);
   masked.outputs = all.outputs;
   const [a, b] = [await runGraph(all, feeds), await runGraph(masked, feeds)];
   let error = 0;

@@ -49,6 +49,12 @@ export async function observe(
   const refs = probe(b);
   b.graph.outputs = [...new Set(Object.values(refs))].map((name) => ({ name, type: { elemType: "float32" } }));
   const input = imageInput(graph);
+  // A runtime refuses to be asked for nothing.
+  if (b.graph.outputs.length === 0) {
+    for (const i of batches.keys()) seen({}, i);
+    o.onBatch?.(batches.length, batches.length);
+    return;
+  }
   await withSession(b.graph, { threads: o.threads }, async (session) => {
     for (const [i, batch] of batches.entries()) {
       o.signal?.throwIfAborted();
@@ -127,7 +133,7 @@ export class ForwardWalk {
     const read = new Set([...segment.nodes.flatMap((n) => n.inputs), ...outputs]);
     segment.inputs = segment.inputs.filter((v) => read.has(v.name));
     segment.initializers = new Map([...segment.initializers].filter(([name]) => read.has(name)));
-    if (segment.nodes.length > 0) {
+    if (segment.nodes.length > 0 && outputs.length > 0) {
       await withSession(segment, { threads: this.settings.threads }, async (session) => {
         for (const [i, values] of this.stored.entries()) {
           this.settings.signal?.throwIfAborted();
