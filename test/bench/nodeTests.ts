@@ -13,6 +13,8 @@ import { parseArgs } from "node:util";
 import { ruleFor } from "../../toolkit/ops/index.js";
 import {
   caseNames,
+  type DynamicVerdict,
+  judgeDynamic,
   judgeShapes,
   judgeValues,
   readCase,
@@ -35,13 +37,20 @@ interface Judged {
   name: string;
   ops: string[];
   shape: ShapeVerdict;
+  dynamic: DynamicVerdict;
   value: ValueVerdict;
 }
 
 const judged: Judged[] = [];
 for (const name of caseNames(folder)) {
   const c = readCase(folder, name);
-  judged.push({ name, ops: c.ops, shape: judgeShapes(c, picksByValue), value: await judgeValues(c) });
+  judged.push({
+    name,
+    ops: c.ops,
+    shape: judgeShapes(c, picksByValue),
+    dynamic: judgeDynamic(c),
+    value: await judgeValues(c),
+  });
 }
 
 const listed = join(folder, "operators.json");
@@ -74,6 +83,11 @@ const report = {
     noRule: of("no rule").length,
     noTensors: of("no tensors").length,
   },
+  dynamic: {
+    right: judged.filter((c) => c.dynamic.state === "right").length,
+    open: judged.filter((c) => c.dynamic.state === "open").length,
+    wrong: judged.flatMap(({ name, dynamic }) => (dynamic.state === "wrong" ? [{ name, detail: dynamic.detail }] : [])),
+  },
   values: {
     rightByRules: rightBy("rules"),
     rightByRuntime: rightBy("runtime"),
@@ -102,6 +116,9 @@ else {
   console.log(row("lengths that depend on values, the rest right", shapes.atRunTime.length, ""));
   console.log(row("an operator without a rule", shapes.noRule, ""));
   console.log(row("inputs or outputs that are no tensors", shapes.noTensors, ""));
+  console.log(row("lengths dynamic: all right", report.dynamic.right, ""));
+  console.log(row("lengths dynamic: something unknown", report.dynamic.open, ""));
+  console.log(row("lengths dynamic: wrong", report.dynamic.wrong.length, "0"));
   console.log(row("constants right by rules", v.rightByRules, ""));
   console.log(row("constants right through ONNX Runtime", v.rightByRuntime, ""));
   console.log(row("constants wrong", wrongValues.length, ""));
@@ -113,6 +130,10 @@ else {
   list(
     "wrong shapes",
     wrong.map((w) => `${w.name}: ${w.detail}`),
+  );
+  list(
+    "wrong with dynamic lengths",
+    report.dynamic.wrong.map((w) => `${w.name}: ${w.detail}`),
   );
   list(
     "wrong values",

@@ -6,6 +6,8 @@ import { existsSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   caseNames,
+  type DynamicVerdict,
+  judgeDynamic,
   judgeShapes,
   judgeValues,
   readCase,
@@ -20,12 +22,13 @@ const names = existsSync(folder) ? caseNames(folder) : ["(EDGEFIT_NODE_TESTS nam
 /** The runtime's own deviations from the specification; its constants are what the model would compute. */
 const deviations = /^test_(maxunpool_export_with_output_shape|resize_downsample_scales_(cubic|linear)_align_corners)$/;
 
-const mistake = (v: ShapeVerdict | ValueVerdict): string => (v.state === "wrong" ? v.detail : "");
+const mistake = (v: ShapeVerdict | DynamicVerdict | ValueVerdict): string => (v.state === "wrong" ? v.detail : "");
 
 describe.skipIf(!existsSync(folder))("ONNX node tests", () => {
   test.each(names)("%s", async (name) => {
     const c = readCase(folder, name);
     expect(mistake(judgeShapes(c, picksByValue))).toBe("");
+    expect(mistake(judgeDynamic(c))).toBe("");
     const value = mistake(await judgeValues(c));
     if (!deviations.test(name)) expect(value).toBe("");
   });

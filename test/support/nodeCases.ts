@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ModelError } from "../../toolkit/graph/errors.js";
-import { cloneGraph, type Graph, opsetOf, typeOf } from "../../toolkit/graph/graph.js";
+import { cloneGraph, type Dim, type Graph, opsetOf, typeOf } from "../../toolkit/graph/graph.js";
 import { isOpaque, type Tensor, toNumbers } from "../../toolkit/graph/tensor.js";
 import { tidy } from "../../toolkit/graph/tidy.js";
 import { readModel, readTensor } from "../../toolkit/onnx/index.js";
@@ -93,10 +93,41 @@ export function judgeShapes(c: NodeCase, picks: ReadonlySet<string>): ShapeVerdi
   return { state: "wrong", detail: known.detail };
 }
 
+/** What is inferred where every length above 1 is dynamic: equal lengths share a name. */
+export type DynamicVerdict =
+  /** All right: numbers, and names of the right lengths. */
+  | { state: "right" }
+  /** Nothing is wrong, but something is unknown or needs a value. */
+  | { state: "open" }
+  | { state: "wrong"; detail: string }
+  | { state: "not judged" };
+
+/** `judgeShapes` with dynamic dimensions. */
+export function judgeDynamic(c: NodeCase): DynamicVerdict {
+  if (!c.data || withoutRule(c).length > 0) return { state: "not judged" };
+  const { inputs, outputs } = c.data;
+  const name = (length: number): string => `length ${length}`;
+  const g = undeclared(c.model);
+  g.inputs = g.inputs.map((v) => {
+    const { elemType, dims } = inputs.get(v.name)!;
+    return { name: v.name, type: { elemType, dims: dims.map((d) => (d > 1 ? name(d) : d)) } };
+  });
+  const found = compareTypes(
+    () => inferShapes(tidy(g)),
+    outputs,
+    (d, length) => d === length || d === name(length),
+  );
+  return found.state === "open" ? { state: "open" } : found;
+}
+
 type Comparison = { state: "right" } | { state: "open" | "wrong"; detail: string };
 
 /** Open: nothing is wrong, but something is not known. */
-function compareTypes(infer: () => Graph, expected: ReadonlyMap<string, Tensor>): Comparison {
+function compareTypes(
+  infer: () => Graph,
+  expected: ReadonlyMap<string, Tensor>,
+  fits: (d: Dim, length: number) => boolean = (d, length) => d === length,
+): Comparison {
   let g: Graph;
   try {
     g = infer();
@@ -108,13 +139,10 @@ function compareTypes(infer: () => Graph, expected: ReadonlyMap<string, Tensor>)
   for (const [name, t] of expected) {
     const found = typeOf(g, name);
     const detail = `${name}: ${found?.elemType} [${found?.dims?.join() ?? "?"}], should be ${t.elemType} [${t.dims.join()}]`;
-    const fits =
-      found?.elemType === t.elemType &&
-      (!found.dims ||
-        (found.dims.length === t.dims.length &&
-          found.dims.every((d, axis) => typeof d !== "number" || d === t.dims[axis])));
-    if (!fits) return { state: "wrong", detail };
-    if (!found.dims || found.dims.some((d) => typeof d !== "number")) open ??= { state: "open", detail };
+    const known = found?.dims?.map((d, axis) => (d === null ? undefined : fits(d, t.dims[axis])));
+    if (found?.elemType !== t.elemType || known?.includes(false) || (known && known.length !== t.dims.length))
+      return { state: "wrong", detail };
+    if (!known || known.includes(undefined)) open ??= { state: "open", detail };
   }
   return open ?? { state: "right" };
 }
