@@ -27,14 +27,19 @@ export type {
   InspectOptions,
   PreprocessOptions,
   ProfileOptions,
+  QuantizeModelOptions,
   ValidateOptions,
 } from "./options.js";
 export { type DeviceProfileResult, type KernelCost, profile } from "./profileDevice.js";
+export { type QuantizedModel, quantizeModel } from "./quantizeModel.js";
 export {
   type FitReport,
   fitReportSchema,
   type ModelFigures,
+  type QuantizeReport,
+  quantizeReportSchema,
   renderHtml,
+  renderQuantizeHtml,
   reportJsonSchema,
   writeFitOutput,
 } from "./report/index.js";
