@@ -5,17 +5,27 @@ import type { Graph } from "./graph/graph.js";
 import { modelBytes, readModelFile, readSelfContained, writeModel } from "./onnx/index.js";
 import { importTflite, isTflite, type TfliteOptions } from "./tflite/index.js";
 
+/** How a TFLite model is read. */
+export interface ReadingOptions {
+  /** The float model behind a quantised TFLite one, instead of its integers. Default false. */
+  floats?: boolean;
+}
+
 /** What the stories ask of a TFLite model: images come as float32, as many per call as its operators allow. */
-const forImages: TfliteOptions = { floatIo: true, batch: "possible" };
+const forImages = (o: ReadingOptions): TfliteOptions => ({
+  floatIo: true,
+  batch: "possible",
+  dequantize: o.floats === true,
+});
 
 /** Reads a model as a graph; TFLite models with float32 inputs and outputs. Throws ModelError with `where`. */
-export async function readAnyModel(path: string): Promise<Graph> {
-  return (await holdsTflite(path)) ? readTfliteFile(path, forImages) : readModelFile(path);
+export async function readAnyModel(path: string, o: ReadingOptions = {}): Promise<Graph> {
+  return (await holdsTflite(path)) ? readTfliteFile(path, forImages(o)) : readModelFile(path);
 }
 
 /** The model as bytes that a runtime can load: an ONNX file's own (its external data inside), a TFLite model's conversion. */
-export async function runnableBytes(path: string): Promise<Uint8Array> {
-  return (await holdsTflite(path)) ? writeModel(await readTfliteFile(path, forImages)) : readSelfContained(path);
+export async function runnableBytes(path: string, o: ReadingOptions = {}): Promise<Uint8Array> {
+  return (await holdsTflite(path)) ? writeModel(await readTfliteFile(path, forImages(o))) : readSelfContained(path);
 }
 
 /** Reads a TFLite model with the given options. Throws ModelError, `not-tflite` for files of other formats. */

@@ -13,12 +13,13 @@ import { EdgefitError, ModelError } from "./graph/errors.js";
 import { feedsOf, type Graph, opsetOf } from "./graph/graph.js";
 import type { Tensor } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
-import { readAnyModel, runnableBytes } from "./modelFile.js";
+import { type ReadingOptions, readAnyModel, runnableBytes } from "./modelFile.js";
 import { foldConstants } from "./ops/fold.js";
 import { inferShapes } from "./ops/infer.js";
 import { RAISED_OPSET, raiseOpset } from "./ops/raiseOpset.js";
 import type { PreprocessOptions } from "./options.js";
 import { evaluateGraph } from "./runtime/evaluate.js";
+import { DEQUANTIZED } from "./tflite/index.js";
 
 export interface Subject {
   /** File name without its folder. */
@@ -42,6 +43,8 @@ export interface SubjectOptions {
   data?: string | Dataset;
   preprocess?: PreprocessOptions;
   dims?: Record<string, number>;
+  /** Keep the integers of a quantised TFLite model. Default: the float model behind it, which can be cut and quantised anew. */
+  integers?: boolean;
 }
 
 /** Images per call where the model leaves the batch open. */
@@ -52,8 +55,9 @@ const OPEN_BATCH = 100;
  * Throws ModelError for files that are no model or that have several inputs, DataError for data that does not fit.
  */
 export async function openSubject(o: SubjectOptions): Promise<Subject> {
-  const graph = await readGraph(o.model, o.dims);
-  const bytes = new Uint8Array(await runnableBytes(o.model));
+  const reading = { floats: !o.integers };
+  const graph = await readGraph(o.model, o.dims, reading);
+  const bytes = new Uint8Array(await runnableBytes(o.model, reading));
   const file = basename(o.model);
   const { name, dims, fixedBatch } = imageInput(graph, file);
   const subject: Subject = {
@@ -80,8 +84,12 @@ export async function openSubject(o: SubjectOptions): Promise<Subject> {
 }
 
 /** A model file as a tidy graph with inferred shapes. Operator sets older than 13 are raised to 13. */
-export async function readGraph(path: string, dims: Record<string, number> = {}): Promise<Graph> {
-  const read = await readAnyModel(path);
+export async function readGraph(
+  path: string,
+  dims: Record<string, number> = {},
+  reading: ReadingOptions = { floats: true },
+): Promise<Graph> {
+  const read = await readAnyModel(path, reading);
   try {
     const inferred = inferShapes(tidy(read), { dims });
     const folded = await foldConstants(inferred, evaluateGraph);
@@ -135,6 +143,10 @@ export const hasFixedBatch = (s: Subject): boolean => s.input.dims[0] === s.batc
 /** What a reader must know of the images before believing any accuracy. */
 export function remarksOn(s: Subject): string[] {
   const skipped = (s.data?.skipped ?? []).map(({ item, reason }) => `skipped ${item}: ${reason}`);
+  if (s.graph.model.metadata.has(DEQUANTIZED))
+    skipped.unshift(
+      `${s.file} is quantised: the original here is the float model behind it; \`edgefit validate\` compares with its integers`,
+    );
   if (!s.preprocessing?.guessed) return skipped;
   return [
     "nothing says how the model wants its images: they are fed as 0..1; if it was trained with a mean and std, give --mean and --std, or a preprocessor_config.json, or every accuracy here is wrong",

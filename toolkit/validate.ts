@@ -53,7 +53,7 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
     o.onWarning?.(text);
   };
   const subjects: Subject[] = [];
-  for (const model of o.models) subjects.push(await openSubject({ ...o, model }));
+  for (const model of o.models) subjects.push(await openSubject({ ...o, model, integers: true }));
   for (const text of new Set(subjects.flatMap(remarksOn))) warn(text);
   const device = await openDevice(o);
   try {

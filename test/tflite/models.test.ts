@@ -10,7 +10,7 @@ import { importModel } from "../../toolkit/importModel.js";
 import { inspect } from "../../toolkit/inspect.js";
 import { readModelFile, writeModelFile } from "../../toolkit/onnx/index.js";
 import { withSession } from "../../toolkit/runtime/session.js";
-import { openSubject } from "../../toolkit/subject.js";
+import { openSubject, remarksOn } from "../../toolkit/subject.js";
 import type { TfliteOptions } from "../../toolkit/tflite/index.js";
 import { hasShared, sharedPath } from "../support/shared.js";
 import { oneOperator } from "./build.js";
@@ -85,6 +85,16 @@ describe.skipIf(!hasShared)("MLPerf Tiny ResNet-8 as TFLite (EDGEFIT_SHARED)", (
       ),
     );
     for (const m of found) expect(m.groups.map((g) => g.width)).toEqual([16, 16, 32, 32, 64, 64]);
+  });
+
+  test("what is cut is the float model behind the integers, which is said; what is validated are the integers", async () => {
+    const model = path("pretrainedResnet_quant.tflite");
+    const [cut, asIs] = [await openSubject({ model }), await openSubject({ model, integers: true })];
+    expect(opsOf(cut.graph)).not.toContain("DequantizeLinear");
+    expect(opsOf(asIs.graph)).toContain("DequantizeLinear");
+    expect(remarksOn(cut).join()).toMatch(/pretrainedResnet_quant.tflite is quantised/);
+    expect(remarksOn(asIs)).toEqual([]);
+    expect(cut.bytes.length).toBeGreaterThan(2.5 * asIs.bytes.length);
   });
 
   test("the integers stay integers, and written as ONNX they are read again", async () => {

@@ -29,6 +29,9 @@ export interface TfliteOptions {
   where?: string;
 }
 
+/** Metadata key of a float model that was made from a quantised one. */
+export const DEQUANTIZED = "tflite.dequantized";
+
 /** Name of the open first axis. */
 const BATCH = "batch";
 
@@ -67,6 +70,9 @@ class Importer implements Import {
     const wide = !o.dequantize && model.tensors.some((t) => t.elemType === "int16" && t.quantization);
     const graph = wide ? emptyGraph("tflite", OPSET_INT16, IR_INT16) : emptyGraph("tflite", GENERATED_OPSET);
     if (model.description) graph.model.metadata.set("tflite.description", model.description);
+    const whole = (i: number): boolean => model.tensors[i].quantization !== undefined;
+    if (o.dequantize && model.operators.some((op) => op.outputs.some(whole)))
+      graph.model.metadata.set(DEQUANTIZED, "yes");
     this.b = new GraphBuilder(graph);
     this.tensors = model.tensors;
     this.values = new Values(this.b, o.dequantize !== true, fileBytes);

@@ -1,4 +1,4 @@
 /** TensorFlow Lite models (.tflite) as ONNX graphs. */
-export { importTflite, type TfliteOptions } from "./import.js";
+export { DEQUANTIZED, importTflite, type TfliteOptions } from "./import.js";
 export { isTflite } from "./model.js";
 export { supportedOperators } from "./operators/index.js";
