@@ -9,34 +9,25 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { DeviceError, fromErrorData } from "../errors.js";
-import {
-  type Answers,
-  type FromHost,
-  type FromWorker,
-  PROTOCOL_VERSION,
-  type Ready,
-  type RequestOf,
-} from "../protocol.js";
-import type { EngineName } from "./engine.js";
+import { DeviceError } from "../errors.js";
+import { type Answers, type FromWorker, PROTOCOL_VERSION, type Ready, type RequestOf } from "../protocol.js";
+import { Requests } from "../requests.js";
+import type { EngineName } from "./engineOptions.js";
 
 const KEPT_LINES = 20;
 const CLOSE_GRACE_MS = 2000;
 
-interface Pending {
-  resolve: (value: never) => void;
-  reject: (reason: unknown) => void;
-}
-
 export class WorkerChannel {
   private readonly child: ChildProcess;
   private readonly folder = mkdtempSync(join(tmpdir(), "edgefit-runner-"));
-  private readonly pending = new Map<number, Pending>();
+  private readonly requests = new Requests(
+    // A failed send means the process is going; its end then rejects what is open.
+    (message) => this.child.connected && this.child.send(message, () => {}),
+    (busy) => this.hold(busy),
+  );
   private readonly lines: string[] = [];
   private readonly ended: Promise<void>;
-  /** Why nothing more can be asked. */
-  private over: DeviceError | null = null;
-  private lastId = 0;
+  private greet: { resolve: (ready: Ready) => void; reject: (reason: DeviceError) => void } | null = null;
   private closing: Promise<void> | null = null;
   private started!: Ready;
 
@@ -95,20 +86,8 @@ export class WorkerChannel {
   }
 
   /** Sends a request and waits for its answer. Aborting rejects with the signal's reason once the worker has stopped. */
-  async ask<T extends keyof Answers>(request: RequestOf<T>, signal?: AbortSignal): Promise<Answers[T]> {
-    signal?.throwIfAborted();
-    if (this.over) throw this.over;
-    const id = ++this.lastId;
-    const abort = () => this.post({ abort: id });
-    signal?.addEventListener("abort", abort, { once: true });
-    try {
-      return await this.expect<Answers[T]>(id, () => this.post({ id, request }));
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw error;
-    } finally {
-      signal?.removeEventListener("abort", abort);
-    }
+  ask<T extends keyof Answers>(request: RequestOf<T>, signal?: AbortSignal): Promise<Answers[T]> {
+    return this.requests.ask(request, signal);
   }
 
   /** Ends the worker and removes its folder; later and concurrent calls wait for the same end. */
@@ -118,7 +97,7 @@ export class WorkerChannel {
   }
 
   private async end(): Promise<void> {
-    const busy = this.pending.size > 0;
+    const busy = this.requests.size > 0;
     this.finish(new DeviceError("runner-closed", "the device runner was closed"));
     this.hold(true);
     if (this.child.connected) this.child.disconnect();
@@ -130,7 +109,9 @@ export class WorkerChannel {
   }
 
   private async greeting(): Promise<Ready> {
-    const ready = await this.expect<Ready>(0, () => {});
+    const ready = await new Promise<Ready>((resolve, reject) => {
+      this.greet = { resolve, reject };
+    });
     if (ready.protocol === PROTOCOL_VERSION) return ready;
     throw new DeviceError(
       "protocol-version",
@@ -141,49 +122,21 @@ export class WorkerChannel {
     );
   }
 
-  private expect<T>(id: number, start: () => void): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.pending.set(id, { resolve, reject });
-      this.hold(true);
-      start();
-    });
-  }
-
-  private post(message: FromHost): void {
-    // A failed send means the process is going; `close` then rejects what is pending.
-    if (this.child.connected) this.child.send(message, () => {});
-  }
-
   private receive(m: FromWorker): void {
-    if ("ready" in m) {
-      if (m.ready) this.settle(0, (p) => p.resolve(m as never));
-      else {
-        const { message } = m.error;
-        const hint = "edgefit runs where onnxruntime-node has a binary: Linux x64/arm64 (glibc), macOS arm64, Windows";
-        this.settle(0, (p) =>
-          p.reject(
-            new DeviceError("runtime-missing", `ONNX Runtime could not be started: ${message.split("\n")[0]}`, {
-              hint,
-            }),
-          ),
-        );
-      }
-      return;
+    if (!("ready" in m)) this.requests.receive(m);
+    else if (m.ready) this.greet?.resolve(m);
+    else {
+      const { message } = m.error;
+      const hint = "edgefit runs where onnxruntime-node has a binary: Linux x64/arm64 (glibc), macOS arm64, Windows";
+      this.greet?.reject(
+        new DeviceError("runtime-missing", `ONNX Runtime could not be started: ${message.split("\n")[0]}`, { hint }),
+      );
     }
-    this.settle(m.id, (p) => (m.ok ? p.resolve(m.value as never) : p.reject(fromErrorData(m.error))));
-  }
-
-  private settle(id: number, how: (p: Pending) => void): void {
-    const pending = this.pending.get(id);
-    if (!pending) return;
-    this.pending.delete(id);
-    if (this.pending.size === 0) this.hold(false);
-    how(pending);
   }
 
   private finish(reason: DeviceError): void {
-    this.over ??= reason;
-    for (const id of [...this.pending.keys()]) this.settle(id, (p) => p.reject(this.over));
+    this.greet?.reject(reason);
+    this.requests.end(reason);
     if (this.child.exitCode !== null || this.child.signalCode !== null)
       rmSync(this.folder, { recursive: true, force: true });
   }

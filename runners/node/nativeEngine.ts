@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import * as ort from "onnxruntime-node";
+import type { Engine } from "../engine.js";
 import { DeviceError } from "../errors.js";
-import type { Engine, EngineOptions } from "./engine.js";
+import type { EngineOptions } from "./engineOptions.js";
 
 export function nativeEngine({ folder, verbose }: EngineOptions): Engine {
   ort.env.logLevel = verbose ? "warning" : "error";

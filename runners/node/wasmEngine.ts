@@ -3,8 +3,9 @@
  * It gives profiles only as lines on standard output, written through `fs.writeSync`, so that is where they are taken.
  */
 import fs from "node:fs";
+import type { Engine } from "../engine.js";
 import { DeviceError } from "../errors.js";
-import type { Engine, EngineOptions } from "./engine.js";
+import type { EngineOptions } from "./engineOptions.js";
 
 const STDOUT = 1;
 

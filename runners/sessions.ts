@@ -1,0 +1,162 @@
+/**
+ * ONNX Runtime sessions of the process or page this runs in: load, run, time, profile. Knows nothing of messages, processes
+ * or files; whoever owns it puts it behind a link.
+ */
+import type * as ort from "onnxruntime-common";
+import type { Engine } from "./engine.js";
+import { DeviceError } from "./errors.js";
+import { readTrace } from "./profileTrace.js";
+import { type RequestOf, storedAs } from "./protocol.js";
+import type { Feeds, LoadedModel, Measurement, NodeProfile, WireTensor } from "./runner.js";
+import { sample } from "./sampler.js";
+
+export const now = (): number => performance.now();
+
+/** Resident memory of the whole process, where it can be read. */
+export interface Memory {
+  /** Now and at its highest, in bytes; null where it cannot be read. */
+  residentBytes(): { now: number | null; peak: number | null };
+  /** Lets the peak start anew from what is resident now, where that can be done. */
+  resetPeak(): void;
+}
+
+/** Pages cannot read it. */
+const UNKNOWN: Memory = { residentBytes: () => ({ now: null, peak: null }), resetPeak() {} };
+
+interface Entry {
+  session: ort.InferenceSession;
+  profiling: boolean;
+  /** Of the very first call, whichever request made it. */
+  firstRunMs: number | null;
+}
+
+export class Sessions {
+  private readonly open = new Map<number, Entry>();
+  private last = 0;
+
+  /** @param clockMs step of `now` */
+  constructor(
+    private readonly engine: Engine,
+    private readonly clockMs: number,
+    private readonly memory = UNKNOWN,
+  ) {}
+
+  async load(r: RequestOf<"load">): Promise<LoadedModel> {
+    const id = ++this.last;
+    if (this.open.size === 0) this.memory.resetPeak();
+    const before = this.memory.residentBytes().now;
+    const start = now();
+    const session = await guard("model-load-failed", "the runtime refuses the model", () =>
+      this.engine.open(r.bytes, r),
+    );
+    const initMs = now() - start;
+    const after = this.memory.residentBytes().now;
+    this.open.set(id, { session, profiling: r.profiling, firstRunMs: null });
+    return {
+      id,
+      initMs,
+      inputs: session.inputMetadata.map(describeValue),
+      outputs: session.outputMetadata.map(describeValue),
+      residentBytes: before === null || after === null ? null : { before, after },
+    };
+  }
+
+  async run(r: RequestOf<"run">): Promise<Record<string, WireTensor>> {
+    const entry = this.entry(r.model);
+    const tensors = this.tensors(r.feeds);
+    const start = now();
+    const outputs = await call(entry.session, tensors);
+    entry.firstRunMs ??= now() - start;
+    return Object.fromEntries(Object.entries(outputs).map(([name, t]) => [name, toWire(name, t)]));
+  }
+
+  async measure(r: RequestOf<"measure">, signal: AbortSignal): Promise<Measurement[]> {
+    const entries = r.models.map(({ id }) => this.entry(id));
+    const tasks = r.models.map(({ feeds }, i) => {
+      const { session } = entries[i];
+      const tensors = this.tensors(feeds);
+      return () => call(session, tensors);
+    });
+    const samples = await sample(tasks, { ...r, now, clockMs: this.clockMs, signal });
+    const peakMemoryBytes = this.memory.residentBytes().peak;
+    return samples.map((s, i) => {
+      const firstRunMs = (entries[i].firstRunMs ??= s.firstRunMs);
+      return { ...s, model: r.models[i].id, firstRunMs, peakMemoryBytes };
+    });
+  }
+
+  async profile(r: RequestOf<"profile">, signal: AbortSignal): Promise<NodeProfile> {
+    const { session, profiling } = this.entry(r.model);
+    if (!profiling)
+      throw new DeviceError("not-profiled", "this model was loaded without profiling, so it has no per-node times");
+    try {
+      const tensors = this.tensors(r.feeds);
+      for (let i = 0; i < r.warmup + r.calls; i++) {
+        signal.throwIfAborted();
+        await call(session, tensors);
+      }
+    } catch (error) {
+      await this.unload(r.model);
+      throw error;
+    }
+    const text = this.engine.endProfiling(session);
+    await this.unload(r.model, false);
+    const profile = readTrace(text, r.calls, r.warmup);
+    const { provider } = this.engine;
+    const stray = profile.nodes.find((n) => n.provider !== provider);
+    if (stray) {
+      throw new DeviceError(
+        "provider-mismatch",
+        `node "${stray.name}" (${stray.opType}) ran on ${stray.provider}, not on ${provider}`,
+      );
+    }
+    return profile;
+  }
+
+  /** Frees the session; with `discard`, a profile that it was writing is thrown away. */
+  async unload(id: number, discard = true): Promise<void> {
+    const { session, profiling } = this.entry(id);
+    this.open.delete(id);
+    if (profiling && discard) this.engine.endProfiling(session);
+    await session.release();
+  }
+
+  private tensors(feeds: Feeds): Record<string, ort.Tensor> {
+    return Object.fromEntries(Object.entries(feeds).map(([name, t]) => [name, this.engine.tensor(t)]));
+  }
+
+  private entry(id: number): Entry {
+    const entry = this.open.get(id);
+    if (!entry)
+      throw new DeviceError(
+        "model-unknown",
+        `the device has no loaded model number ${id}; it was unloaded or never loaded`,
+      );
+    return entry;
+  }
+}
+
+const call = (session: ort.InferenceSession, feeds: Record<string, ort.Tensor>) =>
+  guard("model-run-failed", "the runtime could not run the model", () => session.run(feeds));
+
+/** The runtime's own reason, on one line, in a DeviceError. */
+async function guard<T>(code: string, what: string, f: () => Promise<T>): Promise<T> {
+  try {
+    return await f();
+  } catch (cause) {
+    if (cause instanceof DeviceError) throw cause;
+    const reason = (cause instanceof Error ? cause.message : String(cause)).replace(/\s+/g, " ").trim();
+    throw new DeviceError(code, `${what}: ${reason}`, { cause });
+  }
+}
+
+function toWire(name: string, t: ort.Tensor): WireTensor {
+  if (!storedAs(t.type, t.data)) {
+    throw new DeviceError("elem-type", `output "${name}" is of type ${t.type}, which a runner cannot hand on`);
+  }
+  return { elemType: t.type, dims: t.dims, data: t.data as WireTensor["data"] };
+}
+
+function describeValue(v: ort.InferenceSession.ValueMetadata): LoadedModel["inputs"][number] {
+  return v.isTensor ? { name: v.name, elemType: v.type, dims: v.shape } : { name: v.name, elemType: "other", dims: [] };
+}
