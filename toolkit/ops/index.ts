@@ -3,6 +3,7 @@ import type { OpNode } from "../graph/graph.js";
 import { rules as activations } from "./activations.js";
 import { rules as attention } from "./attention.js";
 import { rules as bitwise } from "./bitwise.js";
+import { rules as contrib } from "./contrib.js";
 import { rules as controlFlow } from "./controlFlow.js";
 import * as convolution from "./convolution.js";
 import { rules as einsum } from "./einsum.js";
@@ -67,6 +68,7 @@ const families: readonly (readonly [domain: string, family: Family])[] = [
   ["", signal],
   ["", softmax],
   ["", trigonometry],
+  ["com.microsoft", contrib],
   ["com.microsoft", convolution.contribRules],
 ];
 

@@ -1,6 +1,7 @@
 /** Every case of every operator, for passes that go over all of them and for the completeness check. */
 import type { Cases } from "../case.js";
 import { attention, einsum } from "./attention.js";
+import { contrib } from "./contrib.js";
 import { controlFlow } from "./controlFlow.js";
 import { convolution, fusedConvolution } from "./convolution.js";
 import { elementwise } from "./elementwise.js";
@@ -19,6 +20,7 @@ export const families: Readonly<Record<string, Cases>> = {
   activations,
   attention,
   bitwise,
+  contrib,
   controlFlow,
   convolution,
   einsum,
