@@ -73,13 +73,14 @@ export async function train(o: TrainModelOptions): Promise<TrainedModel> {
     resume: o.resume,
   });
   const measured = data.test.labelled && isClassifier(net);
-  const before = measured ? await accuracyOf(net, data.test, "evaluating the given net") : null;
-  const after = measured ? await accuracyOf(graph, data.test, "evaluating the trained net") : null;
+  const test = firstOf(data.test, o.limit ?? data.test.count);
+  const before = measured ? await accuracyOf(net, test, "evaluating the given net") : null;
+  const after = measured ? await accuracyOf(graph, test, "evaluating the trained net") : null;
   const report: TrainingReport = {
     tool: { name: "edgefit", version: toolVersion() },
     model: typeof o.model === "string" ? basename(o.model) : net.name,
     teacher: o.teacher === undefined ? null : typeof o.teacher === "string" ? basename(o.teacher) : o.teacher.name,
-    data: { name: data.name, images: learn.count, heldOut: follow?.count ?? 0, test: data.test.count },
+    data: { name: data.name, images: learn.count, heldOut: follow?.count ?? 0, test: test.count },
     recipe: { loss: loss.name, optimizer: optimizer.name, epochs, batchSize: batchSize * (o.accumulate ?? 1), seed },
     history: history.map((h) => ({ ...h, waited: h.waited ?? null, metric: h.metric ?? null })),
     bestEpoch: bestEpoch ?? null,
@@ -128,6 +129,13 @@ function divide(train: Split, share: number): { learn: Split; follow?: Split } {
   });
   return { learn: part(all.filter((i) => !held.has(i))), follow: part([...held]) };
 }
+
+/** The first items of a split. */
+const firstOf = (split: Split, most: number): Split => ({
+  count: Math.min(most, split.count),
+  labelled: split.labelled,
+  batch: (indices) => split.batch(indices),
+});
 
 /** One output [N, classes], more than one class. */
 function isClassifier(g: Graph): boolean {

@@ -76,6 +76,8 @@ export interface TrainModelOptions extends CommonOptions {
   augment?: AugmentOptions;
   /** Share of the training images that is held out to follow the accuracy, at most 1,000 of them. Default 0.05. */
   heldOut?: number;
+  /** At most this many images of the test part for the accuracy at the end. Default: all. */
+  limit?: number;
   /** Stop after this many epochs without improvement on the held-out images and keep the best. Default: never. */
   patience?: number;
   /** Names of constants that stay as they are. */

@@ -81,12 +81,15 @@ describe("train", () => {
       "--optimizer",
       "adamw",
       "--json",
+      "--limit",
+      "150",
     ];
     const { status, stdout } = await run("student", flags);
     expect(status).toBe(0);
     const report = JSON.parse(stdout) as TrainingReport;
     expect(report.recipe).toMatchObject({ loss: "distillation", optimizer: "adamw" });
     expect(report.teacher).toBe("tiny.trained.onnx");
+    expect(report.data.test).toBe(150);
     expect(report.accuracy.after).toBeGreaterThan(0.95);
   });
 
@@ -112,11 +115,18 @@ describe("train", () => {
     [["--lr", "fast"], "--lr fast"],
     [["--loss", "distillation"], "teacher"],
     [["--loss", "hinge"], "hinge"],
+    [["--test", "100"], "--test"],
   ])("refuses %j in one sentence", async (flags, word) => {
     const { status, stdout, stderr } = await run("refused", flags);
     expect(status).toBe(1);
     expect(stdout).toBe("");
     expect(stderr).toContain(word);
+  });
+
+  test("leaves the sample's recipe alone", async () => {
+    const { status, stderr } = await runLine(["train", "--lr", "0.1", "--out", join(folder, "no")], [train]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("--lr");
   });
 
   test("wants data", async () => {

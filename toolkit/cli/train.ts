@@ -88,11 +88,32 @@ export const train: Command<Flags> = {
   describe: "Train a model on a data set, or the driver-monitoring sample",
   builder: declare,
   async run(flags, context) {
+    const sample = flags.model === undefined || flags.model === SAMPLE;
+    refuseForeign(flags, sample);
     await checkOutputFolder(flags.out);
-    if (flags.model === undefined || flags.model === SAMPLE) await trainSample(flags, context);
+    if (sample || flags.model === undefined) await trainSample(flags, context);
     else await trainModel(flags.model, flags, context);
   },
 };
+
+/** Flags of the sample alone, and those that its recipe has settled. */
+const ofSample = ["train", "test"] as const;
+const ofModels = [
+  ...["data", "limit", "batch", "accumulate", "loss", "teacher", "temperature", "label-share", "label-smoothing"],
+  ...["optimizer", "lr", "weight-decay", "schedule", "warmup", "clip", "ema", "augment", "held-out", "patience"],
+  ...["freeze-statistics", "preprocess", "mean", "std", "scale", "size", "order", "layout", "resample", "fit", "dim"],
+] as const;
+
+/** Throws UsageError for a flag that would be passed over. */
+function refuseForeign(flags: Flags, sample: boolean): void {
+  const given = flags as Record<string, unknown>;
+  const foreign = (sample ? ofModels : ofSample).find((name) => given[name] !== undefined);
+  if (foreign === undefined) return;
+  const [what, hint] = sample
+    ? ["the sample's recipe leaves this to nobody", "name a model to train with it: edgefit train model.onnx …"]
+    : ["this belongs to the driver-monitoring sample", "leave it out; --epochs, --batch and --limit are for models"];
+  throw new UsageError("flag-foreign", what, { where: `--${foreign}`, hint });
+}
 
 async function trainModel(model: string, flags: Flags, context: Context): Promise<void> {
   const { terminal, signal } = context;
@@ -121,6 +142,7 @@ async function trainModel(model: string, flags: Flags, context: Context): Promis
     accumulate: optionalNumber("--accumulate", flags.accumulate, 1),
     patience: optionalNumber("--patience", flags.patience, 1),
     threads: optionalNumber("--threads", flags.threads, 1),
+    limit: optionalNumber("--limit", flags.limit, 1),
     seed: optionalNumber("--seed", flags.seed, 0),
     temperature: optionalReal("--temperature", flags.temperature),
     labelShare: optionalReal("--label-share", flags["label-share"]),
