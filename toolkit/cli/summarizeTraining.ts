@@ -36,7 +36,7 @@ export function trainedSummary(r: TrainingReport, paths: readonly string[], c: C
     : "";
   const { before, after } = r.accuracy;
   return [
-    c.bold(`${r.model}: ${r.history.length} epochs on ${r.data.images} images`),
+    c.bold(`${r.model}: ${r.history.length} ${r.history.length === 1 ? "epoch" : "epochs"} on ${r.data.images} images`),
     "",
     facts(
       [
