@@ -124,10 +124,9 @@ class Run {
     });
     const times = o.device === undefined || never ? undefined : await this.times(result);
     let choice = await this.choose(result, judge, times);
+    const all8 = this.onIntegers(result);
     const timed =
-      o.device === undefined
-        ? undefined
-        : await this.timed(never ? [result.graph] : [choice.graph, result.graph], used);
+      o.device === undefined ? undefined : await this.timed(never ? [result.graph] : [choice.graph, all8], used);
     let latency: Answer["latency"];
     if (timed) {
       const [float, chosen, whole] = timed;
@@ -136,10 +135,10 @@ class Run {
         whole &&
         choice.keptFloat.size > 0 &&
         ratioOf(chosen, whole).ratio > WORTHWHILE &&
-        (await this.accepts(result.graph, result, judge))
+        (await this.accepts(all8, result, judge))
       )
-        choice = { graph: result.graph, keptFloat: new Map(), drop: await this.drop(result.graph, judge) };
-      const best = choice.graph === result.graph && whole ? whole : chosen;
+        choice = { graph: all8, keptFloat: this.asked(), ...(await this.dropOf(all8, judge)) };
+      const best = choice.graph === all8 && whole ? whole : chosen;
       latency = { float, answer: best, ratio: ratioOf(float, best) };
     }
     const { ratio } = latency?.ratio ?? { ratio: Number.POSITIVE_INFINITY };
@@ -187,6 +186,15 @@ class Run {
     return { measures: judge.measures, before: judge.original, after, images: judge.images };
   }
 
+  private asked = (): Map<string, string> => new Map([...(this.settings.keepFloat ?? [])].map((n) => [n, "asked for"]));
+
+  /** Everything on integers that the user did not except: first and last layers too. */
+  private onIntegers(result: QuantizeResult): Graph {
+    if (result.floatEdges.length === 0) return result.graph;
+    const keepFloat = this.settings.keepFloat ?? new Set<string>();
+    return placePrepared(result.prepared, result.ranges, { ...result.placement, keepFloat });
+  }
+
   /** Training images 0 to `count`, a few at a time. */
   private async *images(count: number): AsyncIterable<ImageBatch> {
     const { subject } = this;
@@ -202,12 +210,12 @@ class Run {
     judge: Judge | undefined,
     times: ReadonlyMap<string, LayerTime> | undefined,
   ): Promise<{ graph: Graph; keptFloat: Map<string, string>; drop?: number }> {
+    const asked = new Map([...result.floatEdges.map((n) => [n, "first or last layer"] as const), ...this.asked()]);
     const place = (keepFloat: ReadonlySet<string>): Graph =>
       placePrepared(result.prepared, result.ranges, {
         ...result.placement,
-        keepFloat: new Set([...keepFloat, ...(this.settings.keepFloat ?? [])]),
+        keepFloat: new Set([...keepFloat, ...asked.keys()]),
       });
-    const asked = new Map([...(this.settings.keepFloat ?? [])].map((n) => [n, "asked for"]));
     const slower = times && [...times.values()].some((t) => t.integerMs > t.floatMs);
     const fine = await this.accepts(result.graph, result, judge);
     if (fine && !slower) return { graph: result.graph, keptFloat: asked, ...(await this.dropOf(result.graph, judge)) };

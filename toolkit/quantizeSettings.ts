@@ -60,6 +60,7 @@ export function settingsOf(o: QuantizeModelOptions, facts: DeviceFacts): Quantiz
     repairs: (o.equalize ?? quality !== "fast") ? EQUALIZE : [],
     rounding: o.rounding ?? ROUNDING[quality],
     biasCorrection: o.biasCorrection ?? true,
+    floatEdges: quality !== "fast",
     keepFloat: new Set(o.keepFloat ?? []),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * INT8 beside onnxruntime.quantization on the same images: top-1, output SQNR, time and peak memory of quantising.
  *
- *   npx tsx test/bench/quantizePeers.ts --python PATH [--what accuracy,faces,time,memory] [--models ...] [--images 512]
+ *   npx tsx test/bench/quantizePeers.ts --python PATH [--what accuracy,faces,time,memory] [--models ...] [--nets ...] [--methods ...] [--images 512]
  *       [--memory-images 100,1000,10000] [--peer-memory-images 100,1000] [--quality balanced] [--folder DIR]
  *
  * PATH is a Python with onnx and onnxruntime. Both tools see the first images of the training part; every INT8 file,
@@ -43,6 +43,8 @@ const { values: flags } = parseArgs({
     python: { type: "string" },
     what: { type: "string", default: "accuracy,faces,time,memory" },
     models: { type: "string", default: "resnet8,resnet20,resnet56" },
+    nets: { type: "string", default: "UltraFace RFB-320,UltraFace slim-320,YuNet n,OpenSeeFace landmarks" },
+    methods: { type: "string", default: "minmax,percentile,entropy" },
     images: { type: "string", default: "512" },
     "memory-images": { type: "string", default: "100,1000,10000" },
     "peer-memory-images": { type: "string", default: "100,1000" },
@@ -53,7 +55,8 @@ const { values: flags } = parseArgs({
 });
 type Quality = NonNullable<QuantizeModelOptions["quality"]>;
 const run = promisify(execFile);
-const METHODS = ["minmax", "percentile", "entropy"] as const;
+type Method = "minmax" | "percentile" | "entropy";
+const METHODS = flags.methods.split(",") as Method[];
 const folder = flags.folder;
 
 const imageNet: Preprocessing = {
@@ -109,7 +112,7 @@ interface Job {
   out: string;
   quality: Quality;
   /** Overrides the quality's range method. */
-  ranges?: (typeof METHODS)[number];
+  ranges?: Method;
 }
 
 interface Cost {
@@ -173,7 +176,7 @@ async function ours(job: Job): Promise<Cost> {
 
 let versions = "";
 
-async function peer(job: Job, method: (typeof METHODS)[number], out: string): Promise<Cost> {
+async function peer(job: Job, method: Method, out: string): Promise<Cost> {
   if (!flags.python) throw new Error("give --python: a Python with onnx and onnxruntime");
   const script = fileURLToPath(new URL("quantizePeers.py", import.meta.url));
   const { stdout } = await run(
@@ -319,7 +322,8 @@ const FACE_JUDGES = 20;
 
 async function faceNets(): Promise<void> {
   console.log(head("model", "edgefit, worst output dB", ...METHODS.map((m) => `onnxruntime ${m}`)));
-  for (const [name, net] of Object.entries(faces)) {
+  for (const name of flags.nets.split(",")) {
+    const net = faces[name];
     const calibration = await crops(net, FACE_CALIBRATION, 1);
     const judges = await crops(net, FACE_JUDGES, 2);
     const model = sharedPath(`models/${net.file}`);

@@ -4,6 +4,7 @@ import type { Progress } from "../graph/progress.js";
 import type { Tensor } from "../graph/tensor.js";
 import type { ActivationGrid } from "./affine.js";
 import { biasShifts } from "./bias.js";
+import { edgeLayers } from "./edges.js";
 import { outputSqnrDb, type Reference, referenceOutputs, worstDb } from "./evaluate.js";
 import type { ImageBatch } from "./feed.js";
 import { integerTypes } from "./integers.js";
@@ -30,6 +31,8 @@ export interface QuantizeOptions extends Omit<PlaceOptions, "biasShifts" | "roun
   rounding?: RoundingMethod;
   /** Whether the correction of biases is tried. Default true. */
   biasCorrection?: boolean;
+  /** Whether small first and last layers may stay float where that brings the output nearer; see `edgeLayers`. Default false. */
+  floatEdges?: boolean;
   threads?: number;
   /** Number of images that will come, for progress only. */
   total?: number;
@@ -57,6 +60,8 @@ export interface QuantizeResult {
   placement: PlaceOptions;
   biasCorrected: boolean;
   biasShifts: Map<string, Float64Array>;
+  /** First and last layers that stay float. */
+  floatEdges: readonly string[];
   /** Names of the repairs that were kept. */
   repairs: readonly string[];
   /** Signal-to-noise ratio per output on the held-back images, in decibels. */
@@ -95,28 +100,31 @@ export async function quantize(
   const tried = new Attempts(prepared, reference, o);
   const methods = o.method === undefined || o.method === "auto" ? AUTO : [o.method];
   for (const method of methods) await tried.attempt(rangesFrom(seen, method, stepsOf(o)));
+  const edges = o.floatEdges ? edgeLayers(prepared, planWith(prepared, tried.best.ranges, placementOf(o))) : [];
+  if (edges.length > 0) {
+    const keepFloat = new Set([...(o.keepFloat ?? []), ...edges]);
+    await tried.attempt(tried.best.ranges, { keepFloat });
+  }
   const tensors = shares.kept.map((b): Tensor => ({ elemType: "float32", dims: b.dims, data: b.data }));
+  const plain = tried.best;
+  const correct = async (placement: PlaceOptions): Promise<void> => {
+    if (!(o.biasCorrection ?? true)) return;
+    const shifts = await biasShifts(prepared, plain.ranges, shares.kept, { ...placement, ...run });
+    await tried.attempt(plain.ranges, { ...placement, biasShifts: shifts });
+  };
   if ((o.rounding ?? "nearest") !== "nearest") {
-    const { ranges, placement } = tried.best;
-    const rounded = await roundWeights(prepared, weightGrids(prepared, ranges, placement), {
+    const rounded = await roundWeights(prepared, weightGrids(prepared, plain.ranges, plain.placement), {
       method: o.rounding!,
-      grids: readGrids(prepared, ranges, placement),
+      grids: readGrids(prepared, plain.ranges, plain.placement),
       biasCorrected: o.biasCorrection ?? true,
       batches: tensors,
       ...run,
       ...(o.progress ? { onProgress: o.progress } : {}),
     });
-    await tried.attempt(ranges, { rounded });
-    if (o.biasCorrection ?? true) {
-      const shifts = await biasShifts(prepared, ranges, shares.kept, { ...placement, rounded, ...run });
-      await tried.attempt(ranges, { rounded, biasShifts: shifts });
-    }
+    await tried.attempt(plain.ranges, { ...plain.placement, rounded });
+    await correct({ ...plain.placement, rounded });
   }
-  if (o.biasCorrection ?? true) {
-    const { ranges } = tried.best;
-    const shifts = await biasShifts(prepared, ranges, shares.kept, { ...placementOf(o), ...run });
-    await tried.attempt(ranges, { biasShifts: shifts });
-  }
+  await correct(plain.placement);
   const { worst: _, ...chosen } = tried.best;
   return {
     ...chosen,
@@ -124,6 +132,7 @@ export async function quantize(
     repairs,
     seen,
     reference,
+    floatEdges: edges.filter((n) => chosen.placement.keepFloat?.has(n)),
     biasCorrected: chosen.placement.biasShifts !== undefined,
     biasShifts: new Map(chosen.placement.biasShifts ?? []),
     candidates: tried.all.map((t) => ({
@@ -161,6 +170,7 @@ const placementOf = (o: QuantizeOptions): PlaceOptions => {
     repairs: _r,
     rounding: _o,
     biasCorrection: _b,
+    floatEdges: _e,
     threads: _t,
     total: _n,
     progress: _p,
