@@ -5,12 +5,10 @@ import type { ElemType } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
 import { readAnyModel } from "./modelFile.js";
 import { costsOf } from "./ops/costs.js";
-import { foldConstants } from "./ops/fold.js";
 import { ruleFor } from "./ops/index.js";
 import { type InferOptions, inferShapes } from "./ops/infer.js";
 import type { InspectOptions } from "./options.js";
 import { findGroups } from "./prune/groups.js";
-import { evaluateGraph } from "./runtime/evaluate.js";
 
 export interface InspectedValue {
   name: string;
@@ -78,16 +76,8 @@ const inspected = (name: string, t: ValueType): InspectedValue => ({
  * the file declares. Throws ModelError where shapes do not fit or a dynamic dimension needs a value (`o.dims`).
  */
 export function inspectModel(model: Graph, o: InferOptions = {}): Inspection {
-  return describe(model, inferred(model, tidy(model), o));
-}
-
-/** Shapes of `g`, a form of the model; what has no rule keeps the types that the model declares. */
-function inferred(model: Graph, g: Graph, o: InferOptions): Graph {
   const declared = (name: string): ValueType => typeOf(model, name) ?? { elemType: "other" };
-  return inferShapes(g, { unknown: (n) => n.outputs.map(declared), ...o });
-}
-
-function describe(model: Graph, g: Graph): Inspection {
+  const g = inferShapes(tidy(model), { unknown: (n) => n.outputs.map(declared), ...o });
   const costs = costsOf(g);
   const unknownOps: Record<string, number> = {};
   for (const n of g.nodes)
@@ -126,13 +116,7 @@ function describe(model: Graph, g: Graph): Inspection {
   };
 }
 
-/**
- * `inspectModel` on a file, with the constants that only the runtime can compute folded as well: what `fit` would see.
- * Throws ModelError for a file that is no model.
- */
+/** `inspectModel` on a file, none of which is run. Throws ModelError for a file that is no model. */
 export async function inspect(o: InspectOptions): Promise<Inspection> {
-  const model = await readAnyModel(o.model);
-  const g = inferred(model, tidy(model), o.dims ? { dims: o.dims } : {});
-  const folded = await foldConstants(g, evaluateGraph);
-  return describe(model, folded === g ? g : inferred(model, folded, {}));
+  return inspectModel(await readAnyModel(o.model), o.dims ? { dims: o.dims } : {});
 }
