@@ -73,6 +73,25 @@ describe("a run that is interrupted and resumed", () => {
     expect(resumed.bestEpoch).toBe(whole.bestEpoch);
   });
 
+  it("in the middle of a step is saved as it was before that step", async () => {
+    const checkpoint = join(folder, "middle.onnx");
+    const controller = new AbortController();
+    let asked = 0;
+    // One item to learn the shape, then batches; the seventh is asked for while an earlier step runs in its thread.
+    const hooked: Split = {
+      ...data,
+      batch: (indices) => {
+        if (++asked === 8) controller.abort();
+        return data.batch(indices);
+      },
+    };
+    const own = options({ ownThread: true });
+    const first = train({ ...own, data: hooked, checkpoint, signal: controller.signal });
+    await expect(first).rejects.toMatchObject({ name: "AbortError" });
+    const resumed = await train({ ...own, checkpoint, resume: true });
+    expect(constants(resumed.graph)).toEqual(constants((await train(own)).graph));
+  });
+
   it("leaves nothing but its checkpoint", async () => {
     expect((await readdir(folder)).filter((f) => !f.endsWith(".onnx"))).toEqual([]);
   });

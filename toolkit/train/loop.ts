@@ -2,7 +2,7 @@
 import type { Batch, Split } from "../data/dataset.js";
 import { UsageError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
-import { type Progress, throwIfAborted } from "../graph/progress.js";
+import type { Progress } from "../graph/progress.js";
 import type { Tensor } from "../graph/tensor.js";
 import { type AugmentOptions, augmentBatch, checkAugment } from "./augment.js";
 import { checkRecipe, type EpochResult, type Recipe, readCheckpoint, writeCheckpoint } from "./checkpoint.js";
@@ -42,7 +42,7 @@ export interface TrainOptions extends Omit<TrainerOptions, "batchDims"> {
   /** Called after every epoch. */
   onEpoch?: (result: EpochResult) => void;
   signal?: AbortSignal;
-  /** File that is written after every epoch, and when the signal stops the run between two steps. */
+  /** File that is written after every epoch, and when the signal stops the run. */
   checkpoint?: string;
   /** Go on from `checkpoint` when that file exists: same options, same result as without the break. Default false. */
   resume?: boolean;
@@ -70,7 +70,7 @@ interface Position {
  * seed on one machine with the same number of threads, also across a break.
  *
  * Throws ModelError when the net cannot be trained, TrainingError when the loss or a weight stops being finite, and the
- * signal's reason when aborted between two steps.
+ * signal's reason when aborted.
  */
 export async function train(o: TrainOptions): Promise<TrainResult> {
   checkOptions(o);
@@ -156,6 +156,23 @@ function keepBest(o: TrainOptions, trainer: Trainer, at: Position, result: Epoch
   at.best = { epoch: result.epoch, state: trainer.state };
 }
 
+/** What `work` gives, or a rejection with the signal's reason as soon as it is aborted; `work` then ends unheard. */
+async function orAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return work;
+  work.catch(() => {}); // heard of through the race, or not at all
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+  try {
+    return await Promise.race([aborted, work]);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
 async function runEpoch(
   o: TrainOptions,
   trainer: Trainer,
@@ -175,17 +192,22 @@ async function runEpoch(
   const started = performance.now();
   let waited = 0;
   let learningRate = 0;
-  while (at.step < steps) {
-    if (o.signal?.aborted) {
-      await save();
-      throwIfAborted(o.signal);
+  // An aborted run is saved as it was before the step that is running, which may take long.
+  const untilAborted = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await orAborted(work, o.signal);
+    } catch (e) {
+      if (o.signal?.aborted) await save();
+      throw e;
     }
+  };
+  while (at.step < steps) {
     const asked = performance.now();
     const prepared: Record<string, Tensor>[] = [];
-    for (let i = 0; i < accumulate; i++) prepared.push(await batches.next());
+    for (let i = 0; i < accumulate; i++) prepared.push(await untilAborted(batches.next()));
     waited += performance.now() - asked;
     learningRate = o.schedule(epoch * steps + at.step, total);
-    const loss = await trainer.stepOn(prepared, learningRate);
+    const loss = await untilAborted(trainer.stepOn(prepared, learningRate));
     at.losses.push(loss);
     at.step++;
     const done = epoch * steps + at.step;
