@@ -1,5 +1,6 @@
 /** From the name that a user gives a device to a runner that reaches it. */
 import { type DeviceProfile, listProfiles, loadProfile } from "../device-profiles/index.js";
+import type { BrowserOptions } from "./browser/index.js";
 import { DeviceError } from "./errors.js";
 import { machineFacts } from "./node/facts.js";
 import { type LocalOptions, openLocalRunner } from "./node/index.js";
@@ -8,8 +9,8 @@ import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "./runner
 const LEVELS: readonly string[] = ["disabled", "basic", "extended", "layout", "all"] satisfies GraphOptimizationLevel[];
 
 /**
- * `local` is this machine's processor with one thread, `wasm` the same through WebAssembly, as browsers run it;
- * `local:threads=2,level=extended` (or `wasm:...`) sets what differs. The id or path of a
+ * `local` is this machine's processor with one thread, `wasm` the same through WebAssembly, `browser` a headless Chromium;
+ * `local:threads=2,level=extended` (`wasm:...`, `browser:provider=webgpu`) sets what differs. The id or path of a
  * device profile opens the local runner with the profile's settings when this machine is such a device.
  * Throws DeviceError for an unknown name (listing the choices), a wrong setting, or a profile of another device.
  */
@@ -19,10 +20,14 @@ export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> =
     const engine = head === "local" ? "native" : "wasm";
     return openLocalRunner({ engine, ...parseSettings(head, rest.join(":")), ...o });
   }
+  if (head === "browser") {
+    const { openBrowserRunner } = await import("./browser/index.js");
+    return openBrowserRunner({ ...parseSettings(head, rest.join(":")), ...o });
+  }
   const isPath = /[/\\]|\.json$/.test(name);
   if (!isPath && !listProfiles().includes(name)) {
     throw new DeviceError("device-unknown", `there is no device "${name}"`, {
-      hint: `choose local or wasm (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
+      hint: `choose local, wasm or browser (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
     });
   }
   const profile = loadProfile(name);
@@ -34,7 +39,7 @@ export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> =
       {
         hint:
           profile.kind === "web-wasm"
-            ? "--device wasm runs the same runtime on this machine"
+            ? "--device browser or wasm run the same runtime on this machine"
             : "run edgefit on the device itself, or use --device local",
       },
     );
@@ -43,6 +48,8 @@ export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> =
   const engine = profile.kind === "node-wasm" ? "wasm" : "native";
   return openLocalRunner({ engine, threads, graphOptimizationLevel, ...o });
 }
+
+type Settings = Pick<BrowserOptions, "threads" | "graphOptimizationLevel" | "provider">;
 
 /** Why this machine is not the profile's device, or null when it may be. */
 export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "hardware" | "os">): string | null {
@@ -60,17 +67,19 @@ export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "
   return null;
 }
 
-function parseSettings(device: string, text: string): LocalOptions {
-  const settings: LocalOptions = {};
+function parseSettings(device: string, text: string): Settings {
+  const settings: Settings = {};
   for (const part of text.split(",").filter(Boolean)) {
     const [key, value = ""] = part.split("=");
     if (key === "threads" && /^[1-9]\d{0,3}$/.test(value)) settings.threads = Number(value);
     else if (key === "level" && LEVELS.includes(value))
       settings.graphOptimizationLevel = value as GraphOptimizationLevel;
+    else if (key === "provider" && device === "browser" && (value === "wasm" || value === "webgpu"))
+      settings.provider = value;
     else {
       throw new DeviceError("device-setting", `"${part}" is no setting of device ${device}`, {
         where: "--device",
-        hint: `use threads=N and level=${LEVELS.join("|")}, e.g. ${device}:threads=2,level=extended`,
+        hint: `use threads=N and level=${LEVELS.join("|")}${device === "browser" ? " and provider=wasm|webgpu" : ""}, e.g. ${device}:threads=2,level=extended`,
       });
     }
   }

@@ -6,6 +6,7 @@
 import { uniformInt } from "pure-rand/distribution/uniformInt";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { classifyTimerSaturation, medianAbsoluteDeviation, type SortedSamples } from "tinybench";
+import { breather } from "./breath.js";
 import { DeviceError } from "./errors.js";
 import type { Measurement } from "./runner.js";
 
@@ -52,7 +53,10 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
   const clockMs = options.clockMs ?? clockStep(now);
   const begin = now();
 
+  const breathe = breather(now);
+
   const timed = async (call: () => unknown, calls: number): Promise<number> => {
+    await breathe();
     signal?.throwIfAborted();
     const start = now();
     for (let i = 0; i < calls; i++) await call();

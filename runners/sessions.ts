@@ -3,6 +3,7 @@
  * or files; whoever owns it puts it behind a link.
  */
 import type * as ort from "onnxruntime-common";
+import { breather } from "./breath.js";
 import type { Engine } from "./engine.js";
 import { DeviceError } from "./errors.js";
 import { readTrace } from "./profileTrace.js";
@@ -91,7 +92,9 @@ export class Sessions {
       throw new DeviceError("not-profiled", "this model was loaded without profiling, so it has no per-node times");
     try {
       const tensors = this.tensors(r.feeds);
+      const breathe = breather(now);
       for (let i = 0; i < r.warmup + r.calls; i++) {
+        await breathe();
         signal.throwIfAborted();
         await call(session, tensors);
       }

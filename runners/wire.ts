@@ -53,7 +53,9 @@ export function encodeMessage(message: unknown): Uint8Array<ArrayBuffer> {
 }
 
 /** The message again. Throws DeviceError `message` for bytes that are none; never reads outside of them. */
-export function decodeMessage(bytes: Uint8Array): unknown {
+export function decodeMessage(message: Uint8Array): unknown {
+  // A Node Buffer is a Uint8Array whose `slice` does not copy.
+  const bytes = new Uint8Array(message.buffer, message.byteOffset, message.byteLength);
   const fail = (cause?: unknown): never => {
     throw new DeviceError("message", "a message that is not well formed came in", { cause });
   };

@@ -69,6 +69,14 @@ test("a profiled session that is thrown away leaves nothing in the next one's pr
   expect((await runner.profile(id, { x: image }, 2, 0)).callsUs).toHaveLength(2);
 });
 
+test("long work stops when asked, although WebAssembly computes inside the call", async () => {
+  const { id } = await runner.load(convModel());
+  const controller = new AbortController();
+  const job = runner.measure({ models: [{ id, feeds: { x: image } }], minTimeMs: 30_000 }, controller.signal);
+  setTimeout(() => controller.abort(new Error("enough")), 200);
+  await expect(job).rejects.toThrow("enough");
+});
+
 test("a thread count other than that of its pool is refused", async () => {
   await expect(runner.load(denseModel(), { threads: 2 })).rejects.toEqual(expect.objectContaining({ code: "threads" }));
 });

@@ -43,7 +43,13 @@ describe("messages", () => {
     expect(out.b.buffer.byteLength).toBe(3);
   });
 
-  test("read from a position that suits no type", () => {
+  test("are read from a Buffer that is part of a larger one", () => {
+    const bytes = encodeMessage({ x: Float32Array.of(1, 2, 3) });
+    const pool = Buffer.concat([Buffer.from([7, 7, 7]), bytes, Buffer.from([7])]);
+    expect(decodeMessage(pool.subarray(3, 3 + bytes.length))).toEqual({ x: Float32Array.of(1, 2, 3) });
+  });
+
+  test("are read from a position that suits no type", () => {
     const bytes = encodeMessage({ x: Float64Array.of(1.5, -2), n: BigInt64Array.of(-3n) });
     const shifted = new Uint8Array(bytes.length + 1);
     shifted.set(bytes, 1);

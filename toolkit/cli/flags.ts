@@ -37,7 +37,7 @@ export const deviceFlags = <T>(y: Argv<T>) =>
       requiresArg: true,
       default: "local",
       group: "Device:",
-      describe: "where to measure: local, wasm (WebAssembly, as in browsers), local:threads=2, or a device profile",
+      describe: "where to measure: local, wasm, browser (headless Chromium), local:threads=2, or a device profile",
     })
     .option("threads", {
       type: "string",
