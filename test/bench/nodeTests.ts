@@ -15,8 +15,10 @@ import {
   caseNames,
   type DynamicVerdict,
   judgeDynamic,
+  judgeRaised,
   judgeShapes,
   judgeValues,
+  type RaisedVerdict,
   readCase,
   type ShapeVerdict,
   type ValueVerdict,
@@ -38,6 +40,7 @@ interface Judged {
   ops: string[];
   shape: ShapeVerdict;
   dynamic: DynamicVerdict;
+  raised: RaisedVerdict;
   value: ValueVerdict;
 }
 
@@ -49,6 +52,7 @@ for (const name of caseNames(folder)) {
     ops: c.ops,
     shape: judgeShapes(c, picksByValue),
     dynamic: judgeDynamic(c),
+    raised: await judgeRaised(c),
     value: await judgeValues(c),
   });
 }
@@ -88,6 +92,10 @@ const report = {
     open: judged.filter((c) => c.dynamic.state === "open").length,
     wrong: judged.flatMap(({ name, dynamic }) => (dynamic.state === "wrong" ? [{ name, detail: dynamic.detail }] : [])),
   },
+  raised: {
+    right: judged.filter((c) => c.raised.state === "right").length,
+    wrong: judged.flatMap(({ name, raised }) => (raised.state === "wrong" ? [{ name, detail: raised.detail }] : [])),
+  },
   values: {
     rightByRules: rightBy("rules"),
     rightByRuntime: rightBy("runtime"),
@@ -119,6 +127,8 @@ else {
   console.log(row("lengths dynamic: all right", report.dynamic.right, ""));
   console.log(row("lengths dynamic: something unknown", report.dynamic.open, ""));
   console.log(row("lengths dynamic: wrong", report.dynamic.wrong.length, "0"));
+  console.log(row("raised to operator set 13: right", report.raised.right, ""));
+  console.log(row("raised to operator set 13: wrong", report.raised.wrong.length, "0"));
   console.log(row("constants right by rules", v.rightByRules, ""));
   console.log(row("constants right through ONNX Runtime", v.rightByRuntime, ""));
   console.log(row("constants wrong", wrongValues.length, ""));
@@ -134,6 +144,10 @@ else {
   list(
     "wrong with dynamic lengths",
     report.dynamic.wrong.map((w) => `${w.name}: ${w.detail}`),
+  );
+  list(
+    "wrong when raised",
+    report.raised.wrong.map((w) => `${w.name}: ${w.detail}`),
   );
   list(
     "wrong values",

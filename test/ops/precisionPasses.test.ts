@@ -168,6 +168,20 @@ describe("raising operator set 9 to 13", () => {
     );
   });
 
+  test.each([
+    ["grows", [1, 1, 2, 1.7]],
+    ["shrinks", [1, 1, 0.6, 0.45]],
+    ["grows one way and shrinks the other", [1, 1, 1.7, 0.6]],
+  ])("a nearest Resize of operator set 10 that %s keeps its pixels", async (_, scales) => {
+    const b = new Builder(emptyGraph("old", 10, 5));
+    const x = b.input("x", [2, 4, 5, 6]);
+    b.output(b.emit("Resize", [x, b.initializer("scales", floats(scales))], { mode: attr.string("nearest") }));
+    const raised = raiseOpset(inferShapes(tidy(b.graph)));
+    checkGraph(inferShapes(raised));
+    const feed = images([2, 4, 5, 6], 3);
+    expect(await outputOf(raised, feed, "disabled")).toEqual(await outputOf(b.graph, feed, "disabled"));
+  });
+
   test("newer graphs are returned as they are, older ones than 7 refused", () => {
     const g = net([1, 2], (b, x) => b.relu(x));
     expect(raiseOpset(g)).toBe(g);

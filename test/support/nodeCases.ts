@@ -9,6 +9,7 @@ import { readModel, readTensor } from "../../toolkit/onnx/index.js";
 import { foldConstants } from "../../toolkit/ops/fold.js";
 import { ruleFor } from "../../toolkit/ops/index.js";
 import { inferShapes } from "../../toolkit/ops/infer.js";
+import { RAISED_OPSET, raiseOpset } from "../../toolkit/ops/raiseOpset.js";
 import { evaluateGraph } from "../../toolkit/runtime/evaluate.js";
 
 export interface NodeCase {
@@ -188,6 +189,32 @@ function whyNot(g: Graph): (ValueVerdict & { state: "not folded" })["why"] {
     .filter((x) => x !== "")
     .map((x) => typeOf(g, x)?.elemType ?? "other");
   return types.some((t) => isOpaque(t) || t === "bfloat16") ? "no numbers" : "refused by the runtime";
+}
+
+/** What raising the operator set made of a case with constant inputs, run whole by the runtime before and after. */
+export type RaisedVerdict = { state: "right" } | { state: "wrong"; detail: string } | { state: "not judged" };
+
+/** Raises the operator set of a case and compares what the runtime gives. Cases that draw random numbers are not judged. */
+export async function judgeRaised(c: NodeCase): Promise<RaisedVerdict> {
+  const draws = c.model.nodes.some((n) => ruleFor(n, opsetOf(c.model, n.domain))?.folds === false);
+  const opset = opsetOf(c.model);
+  if (!c.data || draws || withoutRule(c).length > 0 || opset < 7 || opset >= RAISED_OPSET)
+    return { state: "not judged" };
+  let raised: Graph;
+  const g = inferShapes(tidy(withConstants(c.model, c.data.inputs)));
+  try {
+    raised = inferShapes(raiseOpset(g));
+  } catch (e) {
+    if (e instanceof ModelError) return { state: "wrong", detail: e.message };
+    throw e;
+  }
+  const [before, after] = [await evaluateGraph(g), await evaluateGraph(raised)];
+  if (!before) return { state: "not judged" };
+  for (const name of c.data.outputs.keys()) {
+    const detail = after ? difference(after[name], before[name]) : "refused by the runtime";
+    if (detail) return { state: "wrong", detail: `${name}: ${detail}` };
+  }
+  return { state: "right" };
 }
 
 const sourceOf = (g: Graph, end: string): string => g.nodes.find((n) => n.outputs[0] === end)?.inputs[0] ?? "";

@@ -13,13 +13,14 @@ import {
   attrFloat,
   attrInt,
   attrInts,
+  attrString,
   cloneGraph,
   type Graph,
   type OpNode,
   opsetOf,
   typeOf,
 } from "../graph/graph.js";
-import { floats, ints, scalar, type Tensor } from "../graph/tensor.js";
+import { floats, ints, scalar, type Tensor, toNumberArray } from "../graph/tensor.js";
 
 export const RAISED_OPSET = 13;
 const OLDEST = 7;
@@ -135,7 +136,7 @@ function raise(n: OpNode, r: Raiser): OpNode[] {
         );
       return [moved(n, n.inputs, ["spatial"])];
     case "Resize":
-      return from >= 11 ? [n] : [legacyResize(n)];
+      return from >= 11 ? [n] : raiseResize(n, r, constant);
     case "Scatter":
       return [{ ...n, opType: "ScatterElements" }];
     default:
@@ -143,12 +144,37 @@ function raise(n: OpNode, r: Raiser): OpNode[] {
   }
 }
 
-/** Upsample-9 and Resize-10 know scales only and map pixels by the ratio alone: Resize's `asymmetric` with `floor`. */
-function legacyResize(n: OpNode): OpNode {
+/** Upsample-9 and Resize-10 know scales only and map pixels by the ratio alone: Resize's `asymmetric`. */
+function legacyResize(n: OpNode, nearest: "floor" | "ceil" = "floor"): OpNode {
   return moved(n, [n.inputs[0], "", n.inputs[1]], [], {
     coordinate_transformation_mode: attr.string("asymmetric"),
-    nearest_mode: attr.string("floor"),
+    nearest_mode: attr.string(nearest),
   });
+}
+
+/** Resize-10 takes the nearest pixel below on axes that grow, and the one above on axes that shrink. */
+function raiseResize(n: OpNode, r: Raiser, constant: (suffix: string, t: Tensor) => string): OpNode[] {
+  if (attrString(n, "mode", "nearest") !== "nearest") return [legacyResize(n)];
+  const scales = r.source.initializers.get(n.inputs[1]);
+  if (!scales) {
+    throw new ModelError(
+      "opset-old",
+      `${at(n)} computes its scales at run time, which decide the pixels that it takes`,
+      {
+        where: at(n),
+        hint: `export the model again with opset ${RAISED_OPSET} or newer`,
+      },
+    );
+  }
+  const values = toNumberArray(scales);
+  const [grow, shrink] = [values.map((v) => Math.max(v, 1)), values.map((v) => Math.min(v, 1))];
+  if (shrink.every((v) => v === 1)) return [legacyResize(n)];
+  if (grow.every((v) => v === 1)) return [legacyResize(n, "ceil")];
+  const between = r.builder.unique(`${n.outputs[0]}_grown`);
+  const name = r.builder.unique(`${n.name}_grow`);
+  const larger = { ...n, name, inputs: [n.inputs[0], constant("grow", floats(grow))], outputs: [between] };
+  const smaller = { ...n, inputs: [between, constant("shrink", floats(shrink))] };
+  return [legacyResize(larger), legacyResize(smaller, "ceil")];
 }
 
 /**
