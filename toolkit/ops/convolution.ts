@@ -4,7 +4,7 @@ import { at, attr, attrInt, attrInts, attrString, type Dim, type OpNode, withAtt
 import { sizeOf } from "../graph/tensor.js";
 import { convGradient } from "./convolutionGradient.js";
 import { convTransposeGradient, fusedConvGradient } from "./convTransposeGradient.js";
-import { inputDims, inputType, mapDim, staticDims } from "./dims.js";
+import { checkPerChannel, inputDims, inputType, mapDim, staticDims } from "./dims.js";
 import { convLinear } from "./linearForm.js";
 import { freezeAxes } from "./links.js";
 import { compacted } from "./overKept.js";
@@ -29,6 +29,7 @@ function convShape(n: OpNode, c: ShapeContext) {
   const w = inputDims(n, c, 1);
   if (!x) return [{ elemType }];
   checkChannels(n, x, w[1], groupsOf(n));
+  checkPerChannel(n, c, 2, w[0]);
   const kernel = attrInts(n, "kernel_shape") ?? staticDims(n, w.slice(2), "the kernel size");
   return [{ elemType, dims: [x[0], w[0], ...windowOutput(n, x.slice(2), windowOf(n, kernel))] }];
 }

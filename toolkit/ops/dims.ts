@@ -18,6 +18,23 @@ export function inputDims(n: OpNode, c: ShapeContext, i: number): readonly Dim[]
   return dims;
 }
 
+/** Throws ModelError where input `i` is known to be no vector of as many elements as there are channels. */
+export function checkPerChannel(n: OpNode, c: ShapeContext, i: number, channels: Dim): void {
+  const dims = c.input(i)?.dims;
+  if (
+    !dims ||
+    (dims.length === 1 && (typeof dims[0] !== "number" || typeof channels !== "number" || dims[0] === channels))
+  )
+    return;
+  throw new ModelError(
+    "channels-mismatch",
+    `${at(n)} has ${channels ?? "some"} channels, but its input ${i} has dims [${dims.join(", ")}]`,
+    {
+      where: at(n),
+    },
+  );
+}
+
 /** The error of a rule that cannot go on without a number; inference adds the flag that supplies it. */
 export function unknownDimension(n: OpNode, what: string): ModelError {
   return new ModelError("dynamic-dimension", `${at(n)} needs ${what}, which is dynamic`, { where: at(n) });

@@ -1,5 +1,6 @@
 /** Operators that compute each output element from the input elements at the same (broadcast) place. */
-import { attrFloat, attrInt, type OpNode } from "../graph/graph.js";
+import { ModelError } from "../graph/errors.js";
+import { at, attrFloat, attrInt, type OpNode } from "../graph/graph.js";
 import { type ElemType, fromNumbers, isNumeric, type Tensor, toNumbers } from "../graph/tensor.js";
 import {
   atanGradient,
@@ -119,6 +120,20 @@ const Clip: OpRule = {
     clamp: (n, constant) => clipLimits(n, constant(n.inputs[1] ?? ""), constant(n.inputs[2] ?? "")),
   },
   ...unary,
+  shape: (n, c) => {
+    for (const i of [1, 2]) {
+      const dims = c.input(i)?.dims;
+      if (dims?.some((d) => d !== 1))
+        throw new ModelError(
+          "shape-mismatch",
+          `${at(n)} clips to a limit of dims [${dims.join(", ")}]; limits are scalars`,
+          {
+            where: at(n),
+          },
+        );
+    }
+    return [inputType(n, c, 0)];
+  },
   evaluate: (n, [x, min, max]) => {
     const limits = clipLimits(n, min, max);
     return limits && mapConstants([x], ([v]) => Math.min(Math.max(v, limits[0]), limits[1]));
@@ -298,6 +313,11 @@ export const rules = {
     scaling: { kind: "multiplies" },
     quantize: pairsIntegers,
     gradient: mulGradient,
+    // A learned scale per channel, as "layer scale" is exported.
+    parameters: [
+      { input: 0, decay: false, vectorOnly: true },
+      { input: 1, decay: false, vectorOnly: true },
+    ],
   },
   Div,
   Mod,

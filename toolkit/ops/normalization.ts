@@ -1,8 +1,9 @@
 /** Normalisations: batch, instance, layer, group, local response. */
 import type { Ref } from "../graph/builder.js";
-import { attr, attrFloat, attrInt, attrInts, type OpNode, type ValueType, withAttributes } from "../graph/graph.js";
+import { ModelError } from "../graph/errors.js";
+import { at, attr, attrFloat, attrInt, attrInts, type OpNode, type ValueType, withAttributes } from "../graph/graph.js";
 import { type Tensor, toNumbers } from "../graph/tensor.js";
-import { axisOf, inputDims, inputType } from "./dims.js";
+import { axisOf, checkPerChannel, inputDims, inputType } from "./dims.js";
 import { passAxes, tieAxis } from "./links.js";
 import {
   batchNormalizationGradient,
@@ -37,6 +38,7 @@ const from = (axis: number, rank: number): number[] => Array.from({ length: rank
 function batchNormShape(n: OpNode, c: ShapeContext): ValueType[] {
   const x = inputType(n, c, 0);
   const channels = x.dims?.[1] ?? null;
+  if (x.dims) for (const i of [1, 2, 3, 4]) checkPerChannel(n, c, i, channels);
   return n.outputs.map((_, i) => (i === 0 ? x : { elemType: x.elemType, dims: [channels] }));
 }
 
@@ -152,7 +154,18 @@ const RMSNormalization: OpRule = {
 const GroupNormalization: OpRule = {
   gradient: groupNormalizationGradient,
   parameters: scaleAndShift,
-  shape: (n, c) => [inputType(n, c, 0)],
+  shape: (n, c) => {
+    const [groups, channels] = [attrInt(n, "num_groups", 1), inputType(n, c, 0).dims?.[1]];
+    if (groups < 1 || (typeof channels === "number" && channels % groups !== 0))
+      throw new ModelError(
+        "channels-mismatch",
+        `${at(n)}: ${channels ?? "the"} channels do not make ${groups} groups`,
+        {
+          where: at(n),
+        },
+      );
+    return [inputType(n, c, 0)];
+  },
   channels: (n, c) => {
     const ids = c.ids(n.inputs[0])[1];
     const groups = attrInt(n, "num_groups", 1);
