@@ -108,6 +108,20 @@ describe("gradients of a net's parameters", () => {
     });
   });
 
+  it("reach biases and scales per channel, and leave other constants alone", async () => {
+    const g = new GraphBuilder(emptyGraph("net"));
+    const ones = (name: string, dims: number[]) =>
+      g.initializer(name, floats(new Float32Array(dims.reduce((a, b) => a * b, 1)).fill(0.5), dims));
+    let x = g.input("x", ["N", 3, 2, 2]);
+    x = g.add(x, ones("bias", [3, 1, 1]));
+    x = g.mul(x, ones("scale", [1, 3, 1, 1]));
+    x = g.mul(g.add(x, ones("mask", [1, 3, 2, 2])), ones("factor", []));
+    g.output(x, { elemType: "float32", dims: ["N", 3, 2, 2] });
+    const batch = { data: Float32Array.from({ length: 24 }, (_, i) => i), dims: [2, 3, 2, 2] };
+    const gradients = await parameterGradients(g.graph, [batch], outputEnergy(), { threads: 1 });
+    expect([...gradients.keys()].sort()).toEqual(["bias", "scale"]);
+  });
+
   it("exist without labels", async () => {
     const data = stripes(8, 2);
     const gradients = await parameterGradients(stripeNet(), [await data.batch([0, 1, 2, 3])], outputEnergy(), {

@@ -223,7 +223,7 @@ export interface ParameterSlot {
   input: number;
   /** True for weights that multiply, false for biases and normalisation parameters. */
   decay: boolean;
-  /** Only vectors count (at most one axis longer than 1, and not a scalar): tells an added bias from an added constant. */
+  /** Only vectors count (at most one axis longer than 1, and not a scalar): tells an added bias or a scale per channel from other constants. */
   vectorOnly?: boolean;
 }
 
