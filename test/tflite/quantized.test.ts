@@ -5,6 +5,8 @@ import { toNumberArray } from "../../toolkit/graph/tensor.js";
 import { inferShapes } from "../../toolkit/ops/infer.js";
 import { findGroups } from "../../toolkit/prune/groups.js";
 import { importTflite, type TfliteOptions } from "../../toolkit/tflite/index.js";
+import { randomFeeds, randomKeep } from "../support/graphs.js";
+import { expectSliceEqualsMask } from "../support/maskVersusSlice.js";
 import { oneOperator, type TensorSpec, tflite } from "./build.js";
 import {
   cases,
@@ -107,7 +109,7 @@ describe("a quantised net", () => {
     outputs: [5],
   });
 
-  test("has its scales along the channels of ONNX, so that both layers' channels can be pruned", () => {
+  test("has its scales along the channels of ONNX, so that channels can be cut with their scales", async () => {
     const g = inferShapes(importTflite(bytes, { floatIo: true, layout: "nchw" }));
     const weights = g.nodes.filter((n) => n.opType === "DequantizeLinear" && g.initializers.has(n.inputs[0]));
     expect(weights.map((n) => [g.initializers.get(n.inputs[0])?.dims, attrInt(n, "axis", -1)])).toEqual([
@@ -115,7 +117,13 @@ describe("a quantised net", () => {
       [[6], 0],
       [[5, 6, 1, 1], 0],
     ]);
-    expect(findGroups(g).prunable.map((e) => e.width)).toEqual([6]);
+    const groups = findGroups(g);
+    expect(groups.prunable.map((e) => e.width)).toEqual([6]);
+    const keep = randomKeep(groups, 1, 0.5);
+    const { sliced } = await expectSliceEqualsMask(g, groups, keep, randomFeeds(g, 2, [-6, 6]));
+    const left = [...keep.values()][0].length;
+    expect(left).toBeLessThan(6);
+    expect([...sliced.initializers.values()].map((t) => t.dims)).toContainEqual([left, 4, 3, 3]);
   });
 
   test("has unsigned bytes between its operators, which integer kernels take everywhere, and signed weights", () => {
