@@ -3,6 +3,7 @@ import type { OpNode } from "../graph/graph.js";
 import { rules as activations } from "./activations.js";
 import { rules as attention } from "./attention.js";
 import { rules as bitwise } from "./bitwise.js";
+import { rules as causal } from "./causal.js";
 import { rules as contrib } from "./contrib.js";
 import { rules as controlFlow } from "./controlFlow.js";
 import * as convolution from "./convolution.js";
@@ -28,7 +29,6 @@ import type { OpRule } from "./rule.js";
 import { rules as sampling } from "./sampling.js";
 import { rules as scatter } from "./scatter.js";
 import { rules as selection } from "./selection.js";
-import { rules as sequences } from "./sequences.js";
 import { rules as shapes } from "./shapes.js";
 import { rules as signal } from "./signal.js";
 import { rules as softmax } from "./softmax.js";
@@ -63,7 +63,7 @@ const families: readonly (readonly [domain: string, family: Family])[] = [
   ["", sampling],
   ["", scatter],
   ["", selection],
-  ["", sequences],
+  ["", causal],
   ["", shapes],
   ["", signal],
   ["", softmax],

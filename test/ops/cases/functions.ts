@@ -45,7 +45,7 @@ export const bitwise: Cases = {
   BitwiseNot: bits({ name: "bytes", inputs: [whole([2, 3])] }),
 };
 
-export const sequences: Cases = {
+export const causal: Cases = {
   CumProd: [
     {
       name: "rows",

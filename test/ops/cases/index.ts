@@ -5,7 +5,7 @@ import { contrib } from "./contrib.js";
 import { controlFlow } from "./controlFlow.js";
 import { convolution, fusedConvolution } from "./convolution.js";
 import { elementwise } from "./elementwise.js";
-import { activations, bitwise, matrices, sequences, trigonometry } from "./functions.js";
+import { activations, bitwise, causal, matrices, trigonometry } from "./functions.js";
 import { gathering, indexing, scatter } from "./indices.js";
 import { linear } from "./linear.js";
 import { movement, reshaping } from "./movement.js";
@@ -43,7 +43,7 @@ export const families: Readonly<Record<string, Cases>> = {
   resize,
   sampling,
   scatter,
-  sequences,
+  causal,
   shapes,
   signal,
   softmax,
