@@ -72,8 +72,11 @@ function seconds(name: string): string {
 function reasons(r: ZooResult): string {
   const counts = new Map<string, number>();
   for (const [reason, n] of Object.entries(r.frozen)) {
-    if (reason.startsWith("graph output")) continue;
-    const general = reason.replaceAll(/ ?"[^"]*"/g, "");
+    if (reason.includes("graph output")) continue;
+    const general = reason
+      .replace(/ "[^"]*"/, "")
+      .replaceAll(/"[^"]*"/g, "another value")
+      .replace(/its \d+ channels/, "its channels");
     counts.set(general, (counts.get(general) ?? 0) + n);
   }
   return [...counts]

@@ -399,6 +399,18 @@ describe("statistics over channels are taken over what is left", () => {
     expect(renormalised(groups)).toEqual({ a: ["slide"] });
   });
 
+  test("the same, with reshapes that merge the convolution's one channel with the row", async () => {
+    const n = new Layers();
+    const a = n.b.relu(n.conv("a", n.b.input("x", [1, 3, 6, 6]), 3, 8));
+    const row = n.b.emit("Reshape", [n.b.reduceMean(a, [2, 3], false), n.b.ints([1, 1, -1])]);
+    const p = { pads: attr.ints([1, 1]) };
+    const slid = n.b.emit("Conv", [row, n.parameter("w", [1, 1, 3])], p, { name: "slide" });
+    const gate = n.b.emit("Sigmoid", [n.b.emit("Reshape", [slid, n.b.ints([1, -1, 1, 1])])]);
+    const groups = await cutAtRandom(n.done(n.conv("last", n.b.mul(a, gate), 8, 2)));
+    expect(widths(groups)).toEqual({ a: 8 });
+    expect(renormalised(groups)).toEqual({ a: ["slide"] });
+  });
+
   test("a spatial gate over the mean and the maximum of all channels", async () => {
     const n = new Layers();
     const a = n.b.relu(n.conv("a", n.b.input("x", [1, 3, 6, 6]), 3, 8));

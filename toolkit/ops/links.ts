@@ -103,6 +103,11 @@ export function moveIdList(
   const taken = new Map<number, ChannelIds>();
   for (const [axis, ids] of axes.entries()) {
     if (!ids) continue;
+    if (dims[axis] === 1 && axes.some((e, k) => e && dims[k] > 1)) {
+      // A lone channel stays anyway; the longer axis can be cut all the same.
+      c.freeze(ids, `${at(n)} merges it with a longer axis`);
+      continue;
+    }
     const inner = sizeOf(dims.slice(axis + 1));
     checkListed(sizeOf(dims));
     const data = new Int32Array(sizeOf(dims));
