@@ -1,15 +1,17 @@
 /**
  * What repairs are worth where one scale per weight has to do: top-1 of a net in INT8 with each of them, on the same images.
  *
- *   npx tsx test/bench/int8Repair.ts --model net.onnx [--images 512] [--limit 10000] [--rescale 0] [--qat 0] [--seed 1]
+ *   npx tsx test/bench/int8Repair.ts --model net.onnx [--images 512] [--limit 10000] [--rescale 0] [--qat 0] [--only tensor,...] [--seed 1]
  *
  * `--rescale S` first scales the channels of the float net apart by random factors between 1/S and S, which changes nothing that it
- * computes (channels that reach the bound of a ReLU6 keep their size): what training with batch norms does to a net, in a form that can be dosed. The model is read as a CIFAR-10 net.
+ * computes (channels that reach the bound of a ReLU6 keep their size): what training with batch norms does to a net, in a form that can be dosed. The model is read as a CIFAR-10 net; `--model eye-state`
+ * is the driver-monitoring sample on its own renders.
  */
 import { parseArgs } from "node:util";
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
 import { xoroshiro128plus } from "pure-rand/generator/xoroshiro128plus";
 import { openLocalRunner } from "../../runners/index.js";
+import { eyeStateModelPath, openEyeStateDataset } from "../../samples/driver-monitoring/index.js";
 import { finetuneQuantized } from "../../toolkit/finetuneQuantized.js";
 import type { Graph } from "../../toolkit/graph/graph.js";
 import { evaluateOn, openDevice } from "../../toolkit/onDevice.js";
@@ -44,7 +46,11 @@ const { values: flags } = parseArgs({
 const runner = await openLocalRunner({ threads: 1 });
 try {
   const device = await openDevice({ device: runner });
-  const subject = await openSubject({ model: flags.model, data: cifar.data, preprocess: cifar.preprocess });
+  const subject = await openSubject(
+    flags.model === "eye-state"
+      ? { model: eyeStateModelPath(), data: await openEyeStateDataset({ train: 4000, test: 4000 }) }
+      : { model: flags.model, data: cifar.data, preprocess: cifar.preprocess },
+  );
   const { train, test } = subject.data!;
   const limit = flags.limit ? Number(flags.limit) : undefined;
   const { tensors } = await imageBatches(
@@ -73,7 +79,7 @@ try {
   };
   const show = async (name: string, g: Graph, o: QuantizeOptions): Promise<void> => {
     const id = `${o.perTensor ? "tensor" : "channel"}/${name}/${o.rounding ?? "nearest"}/${o.biasCorrection}`;
-    if (flags.only && !id.includes(flags.only)) return;
+    if (!flags.only.split(",").some((part) => id.includes(part))) return;
     const result = await quantize(g, batches(), {
       method: { kind: "mse" },
       reduceRange: needsReducedRange(device.facts),
@@ -122,6 +128,7 @@ try {
   await show("as it is", net, { biasCorrection: false });
   await show("as it is", net, { biasCorrection: true });
   await show("as it is", net, { biasCorrection: true, rounding: "gptq" });
+  await show("equalised", best, { biasCorrection: true, rounding: "gptq" });
 } finally {
   await runner.close();
 }

@@ -199,14 +199,14 @@ describe("equalisation", () => {
 
   test("brings the rows of every layer nearer to each other", async () => {
     const { g } = nets["depthwise chain with ReLU"];
-    const after = await crossLayerEqualization(g, { batches: images });
+    const after = await equalize(g, { batches: images }, { activations: false });
     expect(smallestShare(g)).toBeLessThan(0.08);
     expect(smallestShare(after)).toBeGreaterThan(3 * smallestShare(g));
   });
 
   test("two layers end with equal ranges per channel, as the closed form says", async () => {
     const g = net(pictures, (b, x) => conv(b, b.relu(conv(b, x, 3, 6)), 6, 4));
-    const after = await equalize(g, { batches: images }, { widest: Number.POSITIVE_INFINITY });
+    const after = await equalize(g, { batches: images }, { activations: false });
     const peaks = (graph: Graph): [number[], number[]] => {
       const [w1, w2] = graph.nodes
         .filter((n) => n.opType === "Conv")

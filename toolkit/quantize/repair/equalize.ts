@@ -19,13 +19,11 @@ export interface EqualizationOptions {
   /** Rounds over all groups; they stop earlier when no factor moves by more than 0.1 %. Default 100. */
   rounds?: number;
   /**
-   * Times that a channel's largest activation may exceed the median channel's. A channel of tiny weights that lives by its bias
-   * would else grow until it alone decides the scale of the activations. Default 16.
+   * Whether the values between two layers count as a further tensor with one scale, divided like the weights that write them. A channel
+   * of tiny weights that lives by its bias would else grow until it alone decides that scale. Default true.
    */
-  widest?: number;
+  activations?: boolean;
 }
-
-const WIDEST = 16;
 
 /** Cross-layer equalisation with bounds of clamps held (see `ClampMode`): the outputs on the given images stay as they are. */
 export const crossLayerEqualization: FloatRepair = (g, c) => equalize(g, c);
@@ -46,12 +44,16 @@ export async function equalize(g: Graph, c: RepairContext, o: EqualizationOption
     let moved = 0;
     groups.forEach((group, k) => {
       const [rows, columns] = [layers.rows(group), layers.columns(group)];
+      if (o.activations ?? true)
+        raise(
+          rows,
+          peaks[k].map((p, i) => p / factors[k][i]),
+        );
       const step = rows.map((r, i) => (r > 0 && columns[i] > 0 ? Math.sqrt(r / columns[i]) : 1));
       // A common factor of all channels changes nothing that matters; without it numbers stay near where they were.
       const logs = step.map(Math.log);
       const mean = logs.reduce((a, b) => a + b, 0) / logs.length;
-      const balanced = factors[k].map((f, i) => f * Math.exp(logs[i] - mean));
-      const wished = withoutOutliers(balanced, peaks[k], o.widest ?? WIDEST);
+      const wished = factors[k].map((f, i) => f * Math.exp(logs[i] - mean));
       const next = factorsForClamps(g, group, wished, extremes, mode);
       const change = next.factors.map((f, i) => f / factors[k][i]);
       layers.scale(group, change);
@@ -130,15 +132,6 @@ class LayerRanges {
     this.layers.set(end.node.name, made);
     return made;
   }
-}
-
-/** Factors raised where a channel's peak, divided by its factor, would stand out from the median by more than `widest`. */
-function withoutOutliers(factors: Float64Array, peaks: Float64Array, widest: number): Float64Array {
-  const after = factors.map((f, i) => peaks[i] / f);
-  const alive = after.filter((p) => p > 0).sort();
-  if (alive.length === 0) return factors;
-  const limit = widest * alive[alive.length >> 1];
-  return factors.map((f, i) => (after[i] > limit ? peaks[i] / limit : f));
 }
 
 /** Takes in the magnitudes of one tensor as shares of its largest, so that tensors of different ranges count alike. */
