@@ -200,6 +200,11 @@ test("an attribute named __proto__ is carried and does no harm", () => {
   expect(Object.keys(tidy(readModel(bytes)).nodes[0].attributes)).toEqual(["__proto__"]);
 });
 
+test("a weight that is taken for a shape does not make a value of 40,000 axes", () => {
+  const bytes = afterConv([1, 3, 4, 4], (b, x) => b.emit("Reshape", [x, b.initializer("w2", waves([100, 400]))]));
+  expect(verdict(bytes)).toMatch(/40000 axes; 64 is the most|rank|shape/);
+});
+
 test("a model without outputs is refused", () => {
   expect(() => readModel(addModel({ output: [] }))).toThrow(/no outputs/);
 });

@@ -186,8 +186,19 @@ function typesBy(rule: OpRule, n: OpNode, c: ShapeContext, g: Graph): ValueType[
   }
 }
 
+/** A weight that is taken for a shape would give a value of thousands of axes. */
+const MAX_RANK = 64;
+
 /** Rules may read axes that an input does not have and subtract more than there is: the one place that notices. */
 function checked(n: OpNode, t: ValueType): ValueType {
+  if (t.dims && t.dims.length > MAX_RANK)
+    throw new ModelError(
+      "shape-mismatch",
+      `${at(n)} would give a value of ${t.dims.length} axes; ${MAX_RANK} is the most`,
+      {
+        where: at(n),
+      },
+    );
   const odd = t.dims?.find((d) => d === undefined || (typeof d === "number" && !(Number.isSafeInteger(d) && d >= 0)));
   if (!t.dims || (odd === undefined && !t.dims.includes(undefined as never))) return t;
   const what =
