@@ -6,7 +6,7 @@ import { broadcastDims, inputDims, inputType } from "./dims.js";
 import { gemmed, multiplied } from "./integerKernel.js";
 import { gemmLinear, matMulLinear } from "./linearForm.js";
 import { gemmGradient, matmulGradient } from "./linearGradient.js";
-import { tieAxis } from "./links.js";
+import { freezeAxes, tieAxis } from "./links.js";
 import type { ChannelContext, ChannelIds, OpRule } from "./rule.js";
 
 function checkInner(n: OpNode, a: Dim, b: Dim): void {
@@ -93,6 +93,7 @@ const Gemm: OpRule = {
       [last - 1, rows],
     ] as const) {
       if (ids && axis >= 0 && dims[axis] === ids.length) tieAxis(n, c, bias, axis, ids, "adds");
+      else if (axis >= 0) freezeAxes(n, c, bias, (k) => k === axis && dims[k] > 1, "adds it to what cannot be cut");
     }
   },
   linear: gemmLinear,

@@ -65,7 +65,11 @@ const BatchNormalization: OpRule = {
   gradient: batchNormalizationGradient,
   parameters: scaleAndShift,
   shape: batchNormShape,
-  channels: perChannelParameters,
+  channels: (n, c) => {
+    const isTraining = attrInt(n, "training_mode", 0) !== 0 || n.outputs.slice(1).some((y) => y !== "");
+    if (isTraining) passAxes(() => false, "takes statistics of the batch")({ ...n, outputs: [] }, c);
+    else perChannelParameters(n, c);
+  },
   affine: batchNormAffine,
   runningStatistics: { scale: 1, mean: 3, variance: 4 },
 };

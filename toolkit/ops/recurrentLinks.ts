@@ -14,12 +14,13 @@ export const linkRecurrent =
   (gates: number) =>
   (n: OpNode, c: ChannelContext): void => {
     const [x, w, r, bias, lengths, ...states] = n.inputs;
-    if (lengths) freezeAxes(n, c, lengths, () => true, "reads lengths from it");
-    freezeAxes(n, c, x, (axis) => axis < 2, "runs over it");
     if (![w, r, bias].every((name) => !name || c.isParameter(name))) {
-      for (const name of [x, w, r]) freezeAxes(n, c, name, () => true, "has weights that are computed at run time");
+      for (const name of n.inputs)
+        if (name) freezeAxes(n, c, name, () => true, "has weights that are computed at run time");
       return;
     }
+    if (lengths) freezeAxes(n, c, lengths, () => true, "reads lengths from it");
+    freezeAxes(n, c, x, (axis) => axis < 2, "runs over it");
     const inputs = c.ids(x)[2];
     if (inputs) {
       c.contract(0, 2, { name: w, axis: 2 });

@@ -47,8 +47,8 @@ export interface ChannelLinks {
   find(id: number): number;
   /** Why the class of an id can never be removed; undefined when it can. */
   frozen(id: number): string | undefined;
-  /** The node that made an id. */
-  origin(id: number): OpNode;
+  /** The node that made a channel; undefined for places of a parameter that stand beside channels. */
+  origin(id: number): OpNode | undefined;
   /** The node that last tied the class of an id together; undefined when it has one id. */
   tiedBy(id: number): OpNode | undefined;
 }
@@ -109,12 +109,42 @@ class Linker {
       for (const y of n.outputs) if (y) this.derived.set(y, sources);
       return;
     }
+    this.freezeUnfollowed(n);
     for (const name of new Set(n.inputs)) {
       if (!this.isConstant(name) || (this.reads.get(name) ?? 0) < 2) continue;
       this.dims(name).forEach((_, axis) => {
         if (!mentioned.has(`${axis}:${name}`)) this.whole.push({ name, axis, node: n });
       });
     }
+  }
+
+  /**
+   * Channels on an axis of an input of which the rule said nothing: they are on no output, nothing sums over them and nothing
+   * holds them. What the node does with them is not known.
+   */
+  private freezeUnfollowed(n: OpNode): void {
+    const outputs = n.outputs.flatMap((y) => (y ? (this.axes.get(y) ?? []) : [])).filter((ids) => ids !== null);
+    const lists = new Set(outputs);
+    let reached: Set<number> | undefined;
+    n.inputs.forEach((name, input) => {
+      if (!name || this.isConstant(name)) return;
+      (this.axes.get(name) ?? []).forEach((ids, axis) => {
+        // A lone channel may be broadcast; it always stays.
+        if (!ids || ids.length === 1 || lists.has(ids) || this.isUsed(n, input, axis)) return;
+        reached ??= new Set(outputs.flatMap((list) => Array.from(list, (id) => this.classes.find(id))));
+        if (!ids.some((id) => reached?.has(this.classes.find(id)) || this.classes.frozen(id) !== undefined))
+          this.freeze(ids, `${at(n)} uses it in a way that is not followed`);
+      });
+    });
+  }
+
+  /** Whether the node last visited sums or takes a statistic over an axis of its input. */
+  private isUsed(n: OpNode, input: number, axis: number): boolean {
+    for (const list of [this.contracted, this.renormalised]) {
+      for (let i = list.length - 1; i >= 0 && list[i].node === n; i--)
+        if (list[i].input === input && list[i].axis === axis) return true;
+    }
+    return false;
   }
 
   private isConstant = (name: string): boolean => this.g.initializers.has(name) || this.derived.has(name);
@@ -166,7 +196,7 @@ class Linker {
       renormalised: renormalised.filter(({ ids }) => ids.some(isChannel)),
       find: (id) => classes.find(id),
       frozen: classes.frozen,
-      origin: (id) => makers.get(classes.find(id))!,
+      origin: (id) => makers.get(classes.find(id)),
       tiedBy: classes.tiedBy,
     };
   }

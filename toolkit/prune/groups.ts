@@ -124,7 +124,7 @@ export function findGroups(g: Graph): ChannelGroups {
   const groups: Group[] = widths.map((width, i) => {
     const frozen = links.frozen(first[i]) ?? whyAlone(links, first[i], width, members[i]);
     return {
-      id: links.origin(first[i]).name,
+      id: links.origin(first[i])?.name ?? members[i][0].value,
       width,
       ...(frozen === undefined ? {} : { frozen }),
       producers: [],
@@ -143,10 +143,10 @@ export function findGroups(g: Graph): ChannelGroups {
 function whyAlone(links: ChannelLinks, id: number, width: number, members: readonly Member[]): string | undefined {
   if (width > 1) return undefined;
   const places = Math.max(...members.map((m) => m.multiplicity));
-  const by = links.tiedBy(id);
+  const [by, maker] = [links.tiedBy(id), links.origin(id)];
   return by && places > 1
     ? `${at(by)} ties its ${places} channels into one`
-    : `${at(links.origin(id))} makes it, alone of its kind: one channel always stays`;
+    : `${maker ? at(maker) : members[0].value} makes it, alone of its kind: one channel always stays`;
 }
 
 /** Classes with the same signature (the axes they appear on, and why they are frozen) form one group. */
