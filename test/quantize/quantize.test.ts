@@ -119,7 +119,7 @@ describe("the whole", () => {
     const g = small();
     const result = await quantize(g, batches(images([40, 3, 8, 8])));
     checkGraph(result.graph);
-    expect(result.candidates.length).toBe(6);
+    expect(result.candidates.length).toBe(7);
     expect(worstDb(result.sqnrDb)).toBe(Math.max(...result.candidates.map((c) => c.sqnrDb)));
     const unseen = images([16, 3, 8, 8], 77);
     expect(sqnrDb(await outputOf(g, unseen), await outputOf(result.graph, unseen))).toBeGreaterThan(30);

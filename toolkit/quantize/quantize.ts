@@ -75,6 +75,7 @@ export interface QuantizeResult {
 const AUTO: readonly RangeMethod[] = [
   { kind: "minmax" },
   { kind: "mse" },
+  { kind: "percentile", percentile: 99.999 },
   { kind: "percentile", percentile: 99.99 },
   { kind: "percentile", percentile: 99.9 },
   { kind: "entropy" },
