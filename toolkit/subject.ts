@@ -17,6 +17,7 @@ import { type ReadingOptions, readAnyModel, runnableBytes } from "./modelFile.js
 import { foldConstants } from "./ops/fold.js";
 import { inferShapes } from "./ops/infer.js";
 import { RAISED_OPSET, raiseOpset } from "./ops/raiseOpset.js";
+import { hasHalfFloats, widenHalfFloats } from "./ops/widen.js";
 import type { PreprocessOptions } from "./options.js";
 import { evaluateGraph } from "./runtime/evaluate.js";
 import { DEQUANTIZED } from "./tflite/index.js";
@@ -83,7 +84,7 @@ export async function openSubject(o: SubjectOptions): Promise<Subject> {
   return { ...subject, data, preprocessing: { values, source, guessed: guessed && typeof o.data === "string" } };
 }
 
-/** A model file as a tidy graph with inferred shapes. Operator sets older than 13 are raised to 13. */
+/** A model file as a tidy graph with inferred shapes. Operator sets older than 13 are raised to 13, half floats become float32. */
 export async function readGraph(
   path: string,
   dims: Record<string, number> = {},
@@ -94,7 +95,8 @@ export async function readGraph(
     const inferred = inferShapes(tidy(read), { dims });
     const folded = await foldConstants(inferred, evaluateGraph);
     const known = folded === inferred ? inferred : inferShapes(folded);
-    return opsetOf(known) < RAISED_OPSET ? inferShapes(raiseOpset(known)) : known;
+    const raised = opsetOf(known) < RAISED_OPSET ? inferShapes(raiseOpset(known)) : known;
+    return hasHalfFloats(raised) ? inferShapes(widenHalfFloats(raised)) : raised;
   } catch (e) {
     if (e instanceof ModelError)
       throw new ModelError(e.code, e.message, {
