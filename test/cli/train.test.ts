@@ -104,6 +104,7 @@ describe("train", () => {
     const broken = await run("broken", flags, controller.signal);
     clearInterval(watch);
     expect(broken.status).toBe(130);
+    expect(broken.stderr).toContain(`interrupted; the run is in ${checkpoint}, and --resume goes on with it.`);
     expect(readdirSync(join(folder, "broken"))).toEqual(["checkpoint.onnx"]);
     expect((await run("broken", [...flags, "--resume"])).status).toBe(0);
     const bytes = (name: string) => readFileSync(join(folder, name, "tiny.trained.onnx"));

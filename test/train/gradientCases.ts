@@ -107,6 +107,17 @@ const reduce = (opType: string, attributes: boolean): GradientCase[] =>
         : g.emit(opType, ["x", g.ints(axes)], { keepdims: attr.int(keep) }),
   }));
 
+/** Rows without a zero, with one and with two; `y` is what is added to them and differentiated. */
+const productOfZeros: GradientCase = {
+  name: "ReduceProd with zeros",
+  inputs: { y: [3, 4] },
+  values: { y: [0, 0] },
+  build: (g) => {
+    const rows = g.const([2, 0.5, -1, 3, 2, 0, -1, 3, 0, 0.5, 0, 3], [3, 4]);
+    return g.emit("ReduceProd", [g.add(rows, "y")], { axes: attr.ints([1]) });
+  },
+};
+
 const slice = (name: string, starts: number[], ends: number[], axes: number[], steps: number[]): GradientCase => ({
   name: `Slice ${name}`,
   inputs: { x: [3, 8, 5] },
@@ -683,10 +694,9 @@ export const gradientCases: Record<string, GradientCase[]> = {
       ] as const
     ).map(([opType, x]) => [
       opType,
-      [
-        ...reduce(opType, true),
-        ...reduce(opType, false).map((c) => ({ ...c, name: `${c.name}, opset 18`, opset: 18 })),
-      ].map((c) => ({ ...c, values: { x }, avoid: [0], step: 5e-3 })),
+      [...reduce(opType, true), ...reduce(opType, false).map((c) => ({ ...c, name: `${c.name}, opset 18`, opset: 18 }))]
+        .map((c): GradientCase => ({ ...c, values: { x }, avoid: [0], step: 5e-3 }))
+        .concat(opType === "ReduceProd" ? [productOfZeros] : []),
     ]),
   ),
   TopK: [0, 1].map((largest) => ({

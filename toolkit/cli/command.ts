@@ -21,6 +21,17 @@ export interface Command<Flags> {
   run(flags: Flags, context: Context): Promise<void>;
 }
 
+/** Thrown by a command that was interrupted and left something behind that the next run can use. */
+export class Interruption extends Error {
+  constructor(
+    /** What was left and how to go on, as a sentence without its full stop. */
+    readonly left: string,
+    cause: unknown,
+  ) {
+    super("interrupted", { cause });
+  }
+}
+
 /** The flags that a builder declares. */
 export type FlagsOf<Builder extends (y: Argv) => unknown> = ReturnType<Builder> extends Argv<infer F> ? F : never;
 

@@ -4,7 +4,7 @@ import yargs from "yargs";
 import { isEdgefitError, UsageError } from "../graph/errors.js";
 import { toolVersion } from "../version.js";
 import { colorsFor } from "./colors.js";
-import type { AnyCommand } from "./command.js";
+import { type AnyCommand, Interruption } from "./command.js";
 import { EXIT_STATUS } from "./flags.js";
 import { explainError, openTerminal, type Tone } from "./render.js";
 import { usageError } from "./usage.js";
@@ -38,7 +38,7 @@ export async function runProgram(
     return result.status;
   } catch (e) {
     if (on.signal.aborted) {
-      on.stderr.write("edgefit: interrupted; nothing was written.\n");
+      on.stderr.write(`edgefit: interrupted; ${e instanceof Interruption ? e.left : "nothing was written"}.\n`);
       return INTERRUPTED;
     }
     const failure = explainError(e, tone, colorsFor(on.stderr, on.env));

@@ -1,4 +1,5 @@
 /** `edgefit train`: train a model on a data set; without a model, the driver-monitoring sample from nothing. */
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { Argv } from "yargs";
@@ -6,7 +7,7 @@ import { UsageError } from "../graph/errors.js";
 import { checkOutputFolder, renderTrainingHtml, writeFitOutput } from "../report/index.js";
 import { lossNames, optimizerNames, scheduleNames, type TrainModelOptions } from "../trainOptions.js";
 import { augmentOption } from "./augmentFlag.js";
-import type { Command, Context, FlagsOf } from "./command.js";
+import { type Command, type Context, type FlagsOf, Interruption } from "./command.js";
 import {
   commonOptions,
   dataFlags,
@@ -157,7 +158,10 @@ async function trainModel(model: string, flags: Flags, context: Context): Promis
     preprocess: preprocessOption(flags),
   });
   const { train: run } = await import("../trainModel.js");
-  const trained = await run({ ...options, ...commonOptions(context) });
+  const trained = await run({ ...options, ...commonOptions(context) }).catch((e: unknown) => {
+    if (!signal.aborted || !existsSync(checkpoint)) throw e;
+    throw new Interruption(`the run is in ${checkpoint}, and --resume goes on with it`, e);
+  });
   const files = [
     { name: `${basename(model).replace(/\.(onnx|tflite)$/i, "")}.trained.onnx`, bytes: trained.model },
     { name: "training.json", bytes: `${JSON.stringify(trained.report, null, 2)}\n` },
