@@ -1,7 +1,7 @@
 /** From the name that a user gives a device to a runner that reaches it. */
 import { type DeviceProfile, listProfiles, loadProfile } from "../device-profiles/index.js";
-import type { BrowserOptions } from "./browser/index.js";
 import { DeviceError } from "./errors.js";
+import type { PhoneOptions } from "./hub/phone.js";
 import { machineFacts } from "./node/facts.js";
 import { type LocalOptions, openLocalRunner } from "./node/index.js";
 import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "./runner.js";
@@ -9,25 +9,30 @@ import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "./runner
 const LEVELS: readonly string[] = ["disabled", "basic", "extended", "layout", "all"] satisfies GraphOptimizationLevel[];
 
 /**
- * `local` is this machine's processor with one thread, `wasm` the same through WebAssembly, `browser` a headless Chromium;
- * `local:threads=2,level=extended` (`wasm:...`, `browser:provider=webgpu`) sets what differs. The id or path of a
+ * `local` is this machine's processor with one thread, `wasm` the same through WebAssembly, `browser` a headless Chromium, `phone` the
+ * first browser that opens the address which `onInvite` is told. `local:threads=2,level=extended` (`wasm:...`,
+ * `browser:provider=webgpu`, `phone:port=8080`) sets what differs. The id or path of a
  * device profile opens the local runner with the profile's settings when this machine is such a device.
  * Throws DeviceError for an unknown name (listing the choices), a wrong setting, or a profile of another device.
  */
-export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> = {}): Promise<DeviceRunner> {
+export async function resolveDevice(name: string, o: ResolveOptions = {}): Promise<DeviceRunner> {
   const [head, ...rest] = name.split(":");
   if (head === "local" || head === "wasm") {
     const engine = head === "local" ? "native" : "wasm";
-    return openLocalRunner({ engine, ...parseSettings(head, rest.join(":")), ...o });
+    return openLocalRunner({ engine, ...parseSettings(head, rest.join(":")), ...(o.log ? { log: o.log } : {}) });
   }
   if (head === "browser") {
     const { openBrowserRunner } = await import("./browser/index.js");
     return openBrowserRunner({ ...parseSettings(head, rest.join(":")), ...o });
   }
+  if (head === "phone") {
+    const { openPhoneRunner } = await import("./hub/phone.js");
+    return openPhoneRunner({ ...parseSettings(head, rest.join(":")), ...o });
+  }
   const isPath = /[/\\]|\.json$/.test(name);
   if (!isPath && !listProfiles().includes(name)) {
     throw new DeviceError("device-unknown", `there is no device "${name}"`, {
-      hint: `choose local, wasm or browser (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
+      hint: `choose local, wasm, browser or phone (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
     });
   }
   const profile = loadProfile(name);
@@ -39,7 +44,7 @@ export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> =
       {
         hint:
           profile.kind === "web-wasm"
-            ? "--device browser or wasm run the same runtime on this machine"
+            ? "--device phone measures a phone that joins, --device wasm the same runtime on this machine"
             : "run edgefit on the device itself, or use --device local",
       },
     );
@@ -49,7 +54,10 @@ export async function resolveDevice(name: string, o: Pick<LocalOptions, "log"> =
   return openLocalRunner({ engine, threads, graphOptimizationLevel, ...o });
 }
 
-type Settings = Pick<BrowserOptions, "threads" | "graphOptimizationLevel" | "provider">;
+type Settings = Pick<PhoneOptions, "threads" | "graphOptimizationLevel" | "provider" | "host" | "port">;
+
+/** What opening a device may need besides its name. */
+export type ResolveOptions = Pick<LocalOptions, "log"> & Pick<PhoneOptions, "onInvite" | "signal">;
 
 /** Why this machine is not the profile's device, or null when it may be. */
 export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "hardware" | "os">): string | null {
@@ -74,12 +82,18 @@ function parseSettings(device: string, text: string): Settings {
     if (key === "threads" && /^[1-9]\d{0,3}$/.test(value)) settings.threads = Number(value);
     else if (key === "level" && LEVELS.includes(value))
       settings.graphOptimizationLevel = value as GraphOptimizationLevel;
-    else if (key === "provider" && device === "browser" && (value === "wasm" || value === "webgpu"))
+    else if (device === "phone" && key === "port" && /^\d{1,5}$/.test(value)) settings.port = Number(value);
+    else if (device === "phone" && key === "host" && value) settings.host = value;
+    else if (
+      key === "provider" &&
+      (device === "browser" || device === "phone") &&
+      (value === "wasm" || value === "webgpu")
+    )
       settings.provider = value;
     else {
       throw new DeviceError("device-setting", `"${part}" is no setting of device ${device}`, {
         where: "--device",
-        hint: `use threads=N and level=${LEVELS.join("|")}${device === "browser" ? " and provider=wasm|webgpu" : ""}, e.g. ${device}:threads=2,level=extended`,
+        hint: `use threads=N and level=${LEVELS.join("|")}${device === "browser" || device === "phone" ? " and provider=wasm|webgpu" : ""}, e.g. ${device}:threads=2,level=extended`,
       });
     }
   }

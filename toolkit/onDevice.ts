@@ -37,7 +37,11 @@ export async function openDevice(o: DeviceOptions): Promise<OpenDevice> {
   }
   const name = o.device ?? "local";
   const withThreads = o.threads === undefined ? name : `${name}${name.includes(":") ? "," : ":"}threads=${o.threads}`;
-  const runner = await resolveDevice(withThreads, o.onLog ? { log: o.onLog } : {});
+  const runner = await resolveDevice(withThreads, {
+    ...(o.onLog ? { log: o.onLog } : {}),
+    ...(o.onInvite ? { onInvite: o.onInvite } : {}),
+    ...(o.signal ? { signal: o.signal } : {}),
+  });
   return { runner, facts: await runner.describe(), close: () => runner.close() };
 }
 

@@ -21,6 +21,8 @@ export interface CommonOptions {
   onWarning?: (warning: string) => void;
   /** Receives the lines that the runtime itself writes, warnings included. Default: they are dropped. */
   onLog?: (line: string) => void;
+  /** Told the address that a phone must open to be the device (`device: "phone"`). */
+  onInvite?: (url: string) => void;
   /** Aborting rejects with the signal's reason, ends the workers and leaves no half-written file. */
   signal?: AbortSignal;
 }

@@ -22,7 +22,7 @@ const HEARTBEAT_MS = 5_000;
 const MISSED = 6;
 
 const answerSchema = z.union([
-  z.object({ id: z.number().int(), ok: z.literal(true), value: z.unknown() }),
+  z.object({ id: z.number().int(), ok: z.literal(true), value: z.unknown().optional() }),
   z.object({
     id: z.number().int(),
     ok: z.literal(false),

@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { findChromium, openBrowserRunner } from "../../runners/browser/index.js";
+import { factsOf, openPhoneRunner } from "../../runners/hub/phone.js";
 import { type Hub, openHub } from "../../runners/hub/server.js";
 import { openLocalRunner } from "../../runners/node/index.js";
 import { resolveDevice } from "../../runners/resolve.js";
@@ -57,6 +58,8 @@ describe.skipIf(!findChromium())("a headless Chromium (skipped where none is ins
     ];
     const rows = await runner.measure({ models, ...quick });
     expect(rows.map((r) => r.samplesMs.length)).toEqual([6, 6]);
+    await runner.unload(a.id);
+    await expect(runner.run(a.id, { x: image })).rejects.toMatchObject({ code: "model-unknown" });
     const { id } = await runner.load(convModel(), { profiling: true });
     const profile = await runner.profile(id, { x: image }, 3, 1);
     expect(profile.callsUs).toHaveLength(3);
@@ -74,6 +77,25 @@ describe.skipIf(!findChromium())("a headless Chromium (skipped where none is ins
     expect((await runner.run(id, feeds)).y).toEqual(wire([11, 9], [1, 2]));
   });
 
+  test("joins as a phone would, by the address of an invitation", async () => {
+    const { chromium } = await import("playwright-core");
+    const browser = await chromium.launch({
+      executablePath: findChromium(),
+      chromiumSandbox: process.getuid?.() !== 0,
+    });
+    try {
+      const phone = await openPhoneRunner({
+        host: "127.0.0.1",
+        onInvite: (url) => void browser.newPage().then((page) => page.goto(url)),
+      });
+      expect(await phone.describe()).toMatchObject({ kind: "web-wasm", id: "phone-wasm-t1", emulated: false });
+      await expectLikeNative(phone, 5);
+      await phone.close();
+    } finally {
+      await browser.close();
+    }
+  });
+
   test("with WebGPU on the software adapter: right, and marked as emulated", async () => {
     const gpu = await openBrowserRunner({ provider: "webgpu" });
     try {
@@ -83,6 +105,43 @@ describe.skipIf(!findChromium())("a headless Chromium (skipped where none is ins
       await gpu.close();
     }
   }, 120_000);
+});
+
+test("waiting for a phone ends when asked, and frees the address", async () => {
+  const controller = new AbortController();
+  let address = "";
+  const wait = openPhoneRunner({
+    host: "127.0.0.1",
+    signal: controller.signal,
+    onInvite(url) {
+      address = url;
+      controller.abort(new Error("enough"));
+    },
+  });
+  await expect(wait).rejects.toThrow("enough");
+  await expect(fetch(address)).rejects.toThrow();
+});
+
+test("what a phone says of itself becomes facts without an address or a name of its owner", () => {
+  const page = {
+    provider: "webgpu" as const,
+    threads: 4,
+    userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/126.0.0.0 Mobile Safari/537.36",
+    cores: 8,
+    memoryBytes: 8e9,
+    isolated: true,
+    secure: true,
+    adapter: { vendor: "arm", architecture: "valhall", isFallback: false },
+  };
+  const runtime = { package: "onnxruntime-web", version: "1.0.0", provider: "WebGpuExecutionProvider" };
+  const facts = factsOf({ ready: true, protocol: 1, runtime, clockMs: 0.1, page }, "all");
+  expect(facts).toMatchObject({
+    id: "phone-webgpu-t4",
+    kind: "web-webgpu",
+    hardware: { cpu: "Linux; Android 14; Pixel 8", cores: 8 },
+    os: { platform: "android", release: "Chrome/126.0.0.0" },
+    emulated: false,
+  });
 });
 
 test("a browser that cannot be started is named", async () => {

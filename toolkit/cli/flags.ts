@@ -4,6 +4,7 @@ import type { PreprocessingFlags } from "../data/index.js";
 import { UsageError } from "../graph/errors.js";
 import type { CommonOptions, PreprocessOptions } from "../options.js";
 import type { Context } from "./command.js";
+import { inviteText } from "./invite.js";
 
 /** Config files may hold numbers and lists where the command line has text. */
 type Text = string | number | readonly (string | number)[];
@@ -37,7 +38,8 @@ export const deviceFlags = <T>(y: Argv<T>) =>
       requiresArg: true,
       default: "local",
       group: "Device:",
-      describe: "where to measure: local, wasm, browser (headless Chromium), local:threads=2, or a device profile",
+      describe:
+        "where to measure: local, wasm, browser (headless Chromium), phone (joins by QR code), local:threads=2, or a profile",
     })
     .option("threads", {
       type: "string",
@@ -148,6 +150,7 @@ export function commonOptions({ terminal, signal }: Context): CommonOptions {
   return {
     onProgress: terminal.progress,
     onWarning: terminal.warn,
+    onInvite: (url) => terminal.note(inviteText(url)),
     ...(terminal.log ? { onLog: terminal.log } : {}),
     signal,
   };
