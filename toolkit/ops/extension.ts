@@ -48,7 +48,7 @@ const Pad: OpRule = {
     kind: "commutes",
     when: (n, axis, rank, constant) => {
       const pads = padsOf(n, rank, (i) => constant(n.inputs[i] ?? ""));
-      if (!pads || pads[0][axis] !== 0 || pads[1][axis] !== 0) return false;
+      if (pads?.[0][axis] !== 0 || pads[1][axis] !== 0) return false;
       if (attrString(n, "mode", "constant") !== "constant") return true;
       const fill = n.inputs[2] ? constant(n.inputs[2]) : undefined;
       return fill ? toNumbers(fill)[0] === 0 : !n.inputs[2] && attrFloat(n, "value", 0) === 0;
