@@ -209,7 +209,7 @@ describe("accuracy", () => {
   });
 
   test("FBGEMM#125, openvino#11658: without VNNI no pair of products can leave 16 bits", async () => {
-    const { reduceRange } = settingsOf({ model: "m" }, await facts({ arch: "x64", isa: ["avx2"] }));
+    const { reduceRange } = settingsOf({ model: "m" }, await facts({ kind: "node-cpu", arch: "x64", isa: ["avx2"] }));
     expect(reduceRange).toBe(true);
     const { graph } = await quantize(small(), batches(images([20, 3, 8, 8])), { reduceRange });
     const weights = [...graph.initializers.values()].filter((t) => t.elemType === "int8" && t.dims.length > 1);

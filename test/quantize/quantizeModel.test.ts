@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DeviceFacts } from "../../runners/index.js";
 import type { Dataset, Split } from "../../toolkit/data/dataset.js";
 import { checkGraph } from "../../toolkit/graph/check.js";
 import { attr, type Graph, opsetOf } from "../../toolkit/graph/graph.js";
@@ -139,8 +140,13 @@ describe("quantizeModel", () => {
   });
 
   test("7-bit weights follow the processor unless they are asked for or forbidden", async () => {
-    const reduced = async (isa: readonly string[], arch: string, reduceRange?: "on" | "off") => {
-      const device = new IntegerDevice({ us: fast, isa, arch });
+    const reduced = async (
+      isa: readonly string[],
+      arch: string,
+      reduceRange?: "on" | "off",
+      kind: DeviceFacts["kind"] = "node-cpu",
+    ) => {
+      const device = new IntegerDevice({ us: fast, isa, arch, kind });
       const { report, model: bytes } = await quantizeModel({
         ...options(),
         device,
@@ -158,6 +164,8 @@ describe("quantizeModel", () => {
     expect(await reduced(["neon"], "arm64")).toBe(false);
     expect(await reduced(["avx2"], "x64", "off")).toBe(false);
     expect(await reduced(["neon"], "arm64", "on")).toBe(true);
+    // WebAssembly widens before it multiplies, whatever the processor below can do.
+    expect(await reduced(["avx2"], "x64", undefined, "node-wasm")).toBe(false);
   });
 
   test("labels or not: what is lost is accuracy or agreement", async () => {
