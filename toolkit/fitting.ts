@@ -147,6 +147,7 @@ export function profileOf(
     seed: o.seed,
     cacheDir: o.cacheDir,
     onProgress: o.onProgress,
+    onWarning: f.warn,
     signal: o.signal,
   });
 }

@@ -59,6 +59,7 @@ export async function profile(o: ProfileOptions): Promise<DeviceProfileResult> {
       cacheDir,
       refresh,
       onProgress,
+      ...(o.onWarning ? { onWarning: o.onWarning } : {}),
       signal,
     });
     const full = new Map(groups.groups.map((g) => [g.id, g.width]));

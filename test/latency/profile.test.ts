@@ -151,6 +151,26 @@ describe("profileModel", () => {
     expect((await profileModel({ ...base(), refresh: true, runner: new FakeDevice() })).cached).toBe(false);
   });
 
+  it("measures again what was measured on a busy machine, says so, and keeps the better table", async () => {
+    const folder = join(cacheDir, "busy");
+    const warnings: string[] = [];
+    // Every call at a pace of its own, between one and four times as slow.
+    const busy = () => new FakeDevice({ slowness: (call) => 1 + 3 * Math.abs(Math.sin(call * call)) });
+    const options = { ...base(), cacheDir: folder, onWarning: (w: string) => void warnings.push(w) };
+    const rough = await profileModel({ ...options, runner: busy() });
+    expect(rough.table.quality.fp32!.p90ErrorPct).toBeGreaterThan(10);
+    expect(warnings).toEqual([expect.stringContaining("rough")]);
+    const still = await profileModel({ ...options, runner: busy(), seed: 5 });
+    expect(still.cached).toBe(false);
+    const kept = await profileModel({ ...options, runner: busy(), seed: 6 });
+    expect(kept.table.quality.fp32!.p90ErrorPct).toBeLessThanOrEqual(rough.table.quality.fp32!.p90ErrorPct);
+    warnings.length = 0;
+    const calm = await profileModel({ ...options, runner: new FakeDevice() });
+    expect(calm.cached).toBe(false);
+    expect(warnings).toEqual([expect.stringContaining("measured again")]);
+    expect((await profileModel({ ...options, runner: new FakeDevice() })).cached).toBe(true);
+  });
+
   it("measures anew for another runtime version", async () => {
     await profileModel({ ...base(), runner: new FakeDevice() });
     expect((await profileModel({ ...base(), runner: new FakeDevice({ version: "1.1" }) })).cached).toBe(false);
