@@ -219,3 +219,34 @@ test("tensors of different types cannot be joined while folding", () => {
   );
   expect(() => lookAt(bytes)).toThrow(/int64 as input 0 and a float32 as input 1/);
 });
+
+test.each([2 ** 31, 5, 0, -1])(
+  "channels that do not make %s equal groups are refused, not tied one by one",
+  (groups) => {
+    const bytes = afterConv(
+      [1, 3, 4, 4],
+      (b, x) =>
+        b.emit(
+          "DeformConv",
+          [x, b.initializer("w2", waves([4, 6, 1, 1])), b.initializer("o", waves([1, 2, 4, 4]))],
+          {
+            offset_group: attr.int(groups),
+          },
+          {},
+        ),
+      19,
+    );
+    expect(() => lookAt(bytes)).toThrow(/do not make -?\d+ equal groups/);
+  },
+);
+
+test("two bytes that ask for a message each are added up before they are read, texts before them or not", () => {
+  const nodes = 2_000_000;
+  const graph = new Uint8Array(2 * nodes);
+  for (let i = 0; i < graph.length; i += 2) graph[i] = 0x0a; // a node of no bytes
+  const length = [0, 7, 14, 21].map((shift) => ((graph.length >> shift) & 127) | (shift < 21 ? 128 : 0));
+  const head = [0x08, 8, 0x12, 4, ...Buffer.from("name"), 0x42, 2, 0x10, 13, 0x3a, ...length];
+  const before = process.memoryUsage().heapUsed;
+  expect(() => readModel(Uint8Array.from([...head, ...graph]))).toThrow(expect.objectContaining({ code: "too-large" }));
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(300e6);
+});

@@ -115,8 +115,11 @@ function checkOutline(bytes: Uint8Array): void {
   if (recognised === 0) throw notOnnx(bytes.length);
 }
 
-/** What decoded structure may take. Weights in raw form are not counted: they stay where they are in the file. */
-const MAX_STRUCTURE_BYTES = 2 ** 30;
+/**
+ * What decoded structure may take by the rough sizes below; the graph made of it takes as much again. Weights in raw form are
+ * not counted: they stay where they are in the file. Large files may take more: old exporters write every weight as a field.
+ */
+const maxStructureBytes = (fileBytes: number): number => Math.max(2 ** 29, 3 * fileBytes);
 /** Rough sizes in memory of an empty message, an element of a 64-bit list, of another list of numbers, of a list of texts. */
 const structureBytes = { message: 400, wide: 32, number: 8, text: 64 };
 
@@ -129,21 +132,25 @@ const lengthPrefixed: ReadonlySet<ScalarType> = new Set([ScalarType.STRING, Scal
  */
 function checkMemory(bytes: Uint8Array): void {
   const reader = new BinaryReader(bytes);
+  const limit = maxStructureBytes(bytes.length);
   let total = 0;
   const spend = (amount: number): void => {
     total += amount;
-    if (total <= MAX_STRUCTURE_BYTES) return;
+    if (total <= limit) return;
     throw new ModelError(
       "too-large",
-      `the ${bytes.length} bytes hold more fields than edgefit reads (over ${MAX_STRUCTURE_BYTES / 2 ** 20} MiB of memory besides the weights)`,
+      `the ${bytes.length} bytes hold more fields than edgefit reads (over ${Math.round(limit / 2 ** 20)} MiB of memory besides the weights)`,
       {
         hint: "store weights as raw data; a model never needs millions of nodes",
       },
     );
   };
   const scalar = (type: ScalarType): void => {
-    if (lengthPrefixed.has(type)) reader.pos += reader.uint32();
-    else if (type === ScalarType.FLOAT) reader.pos += 4;
+    if (lengthPrefixed.has(type)) {
+      spend(structureBytes.text);
+      const length = reader.uint32(); // first: `+=` would add it to the position before it was read
+      reader.pos += length;
+    } else if (type === ScalarType.FLOAT) reader.pos += 4;
     else if (type === ScalarType.DOUBLE) reader.pos += 8;
     else reader.skip(WireType.Varint);
   };

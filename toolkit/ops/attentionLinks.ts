@@ -1,18 +1,15 @@
 /** Channel links of the Attention operator: places of a head, and heads. */
 import { at, attr, attrInt, type OpNode, withAttributes } from "../graph/graph.js";
+import { tieBlocks } from "./convolution.js";
 import { freezeAxes } from "./links.js";
 import type { ChannelContext, ChannelIds, SliceContext } from "./rule.js";
 
 /** Ids of one head's places. In packed form ([batch, length, heads x size]) the places of all heads are tied. */
-function placesOf(c: ChannelContext, name: string, heads: number): ChannelIds | null {
+function placesOf(n: OpNode, c: ChannelContext, name: string, heads: number): ChannelIds | null {
   const ids = c.ids(name);
   if (ids.length === 4) return ids[3];
   const [, , packed] = ids;
-  if (!packed) return null;
-  const size = packed.length / heads;
-  const first = packed.slice(0, size);
-  for (let h = 1; h < heads; h++) c.unify(first, packed.slice(h * size, (h + 1) * size));
-  return first;
+  return packed && tieBlocks(n, c, packed, heads);
 }
 
 /**
@@ -26,7 +23,7 @@ export function linkAttention(n: OpNode, c: ChannelContext): void {
   for (const name of [q, k, v])
     if (c.dims(name).length === 4) freezeAxes(n, c, name, (axis) => axis === 1, "attends with each head of it");
   if (mask) freezeAxes(n, c, mask, () => true, "adds it to its scores");
-  const [queries, keys, values] = [placesOf(c, q, queryHeads), placesOf(c, k, heads), placesOf(c, v, heads)];
+  const [queries, keys, values] = [placesOf(n, c, q, queryHeads), placesOf(n, c, k, heads), placesOf(n, c, v, heads)];
   if (queries && keys) c.unify(queries, keys);
   else {
     const alone = queries ?? keys;

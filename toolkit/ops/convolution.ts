@@ -38,9 +38,14 @@ function convShape(n: OpNode, c: ShapeContext) {
 const repeated = (ids: ChannelIds, times: number): ChannelIds =>
   Int32Array.from({ length: ids.length * times }, (_, i) => ids[Math.floor(i / times)]);
 
-/** Unifies ids at the same offset of every block and returns the first block. */
-export function tieBlocks(c: ChannelContext, ids: ChannelIds, blocks: number): ChannelIds {
+/** Unifies ids at the same offset of every block and returns the first block. Throws ModelError where blocks are not equal. */
+export function tieBlocks(n: OpNode, c: ChannelContext, ids: ChannelIds, blocks: number): ChannelIds {
   const size = ids.length / blocks;
+  if (!(Number.isInteger(size) && size > 0)) {
+    throw new ModelError("channels-mismatch", `${at(n)}: ${ids.length} channels do not make ${blocks} equal groups`, {
+      where: at(n),
+    });
+  }
   const first = ids.slice(0, size);
   for (let b = 1; b < blocks; b++) c.unify(first, ids.slice(b * size, (b + 1) * size));
   return first;
@@ -85,9 +90,9 @@ export function convChannels(transposed: boolean): (n: OpNode, c: ChannelContext
       return;
     }
     const out = c.fresh(outChannels);
-    const outBlock = groups > 1 ? tieBlocks(c, out, groups) : out;
+    const outBlock = groups > 1 ? tieBlocks(n, c, out, groups) : out;
     if (ids) {
-      const inBlock = groups > 1 ? tieBlocks(c, ids, groups) : ids;
+      const inBlock = groups > 1 ? tieBlocks(n, c, ids, groups) : ids;
       c.contract(0, 1, { name: w, axis: inAxis });
       c.set(w, inAxis, transposed ? ids : inBlock);
     }

@@ -48,7 +48,7 @@ const DeformConv: OpRule = {
     for (const name of [offset, mask]) if (name) freezeAxes(n, c, name, () => true, "reads places from it");
     // Channels are divided among the offsets in equal blocks.
     const ids = c.ids(x)[1];
-    if (ids) tieBlocks(c, ids, attrInt(n, "offset_group", 1));
+    if (ids) tieBlocks(n, c, ids, attrInt(n, "offset_group", 1));
     convChannels(false)({ ...n, inputs: bias ? [x, w, bias] : [x, w] }, c);
   },
   resize: resizeGroups,
