@@ -63,9 +63,10 @@ export function fitSummary(r: FitReport, files: readonly string[], c: Colors): s
   );
   const threads = `${r.runtime.threads} ${r.runtime.threads === 1 ? "thread" : "threads"}`;
   const measured = b.latencyMs[budget.percentile];
-  const int8 = r.layers.filter((l) => l.precision === "int8").length;
+  const left = r.layers.filter((l) => l.widthAfter !== 0);
+  const int8 = left.filter((l) => l.precision === "int8").length;
   const cut = r.groups.filter((g) => g.widthAfter > 0 && g.widthAfter < g.widthBefore).length;
-  const gone = r.layers.filter((l) => l.widthAfter === 0).length;
+  const gone = r.layers.length - left.length;
   return [
     "",
     c.bold(headline(r)),
@@ -91,7 +92,7 @@ export function fitSummary(r: FitReport, files: readonly string[], c: Colors): s
         ],
         [
           "changed",
-          `${cut} of ${r.groups.length} channel groups narrower, ${gone > 0 ? `${gone} of ${r.layers.length} layers left out, ` : ""}${int8} of ${r.layers.length} layers in INT8`,
+          `${cut} of ${r.groups.length} channel groups narrower, ${gone > 0 ? `${gone} of ${r.layers.length} layers left out, ` : ""}${int8} of ${left.length} layers in INT8`,
         ],
         ...(settings.data && settings.preprocessing
           ? [["images", `${settings.data.name}, preprocessing: ${settings.preprocessing.source}`] as const]

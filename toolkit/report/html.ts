@@ -180,7 +180,7 @@ function layers(r: FitReport): Markup {
           : `${before} → ${after ?? "?"}`;
   const rows = r.layers.map(
     (l) =>
-      html`<tr><th scope="row">${l.name} <small>${l.op}</small></th><td class="value">${channels(l.widthBefore, l.widthAfter)}</td><td class="bar">${layerBars(l, longest)}</td><td class="value wide">${time(l.msBefore)} → ${time(l.msAfter)}</td><td>${l.precision === "int8" ? html`<span class="badge int8">INT8</span>` : html`<span class="badge">fp32</span>`}</td><td class="value wide">${l.sqnrDb === null ? "" : `${l.sqnrDb.toFixed(1)} dB`}</td></tr>`,
+      html`<tr><th scope="row">${l.name} <small>${l.op}</small></th><td class="value">${channels(l.widthBefore, l.widthAfter)}</td><td class="bar">${layerBars(l, longest)}</td><td class="value wide">${time(l.msBefore)} → ${time(l.msAfter)}</td><td>${l.widthAfter === 0 ? null : l.precision === "int8" ? html`<span class="badge int8">INT8</span>` : html`<span class="badge">fp32</span>`}</td><td class="value wide">${l.sqnrDb === null ? "" : `${l.sqnrDb.toFixed(1)} dB`}</td></tr>`,
   );
   return html`<section id="layers"><h2>Layer by layer</h2>
 <p class="muted">Time as the latency table has it for each kernel, before and after; the longest bar is ${formatMs(longest)}.</p>
