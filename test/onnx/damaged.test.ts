@@ -250,3 +250,14 @@ test("two bytes that ask for a message each are added up before they are read, t
   expect(() => readModel(Uint8Array.from([...head, ...graph]))).toThrow(expect.objectContaining({ code: "too-large" }));
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(300e6);
 });
+
+test("as many scales as neither one nor the channels are refused by the shapes", () => {
+  const bytes = afterConv([1, 3, 4, 4], (b, x) =>
+    b.emit("QuantizeLinear", [
+      x,
+      b.initializer("s", waves([4])),
+      b.initializer("z", { elemType: "uint8", dims: [4], data: new Uint8Array(4) }),
+    ]),
+  );
+  expect(() => lookAt(bytes)).toThrow(expect.objectContaining({ code: "channels-mismatch" }));
+});

@@ -1,11 +1,21 @@
 /** QuantizeLinear and DequantizeLinear. */
 import { attrInt, type OpNode, type ValueType } from "../graph/graph.js";
 import { fromNumbers, sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
-import { axisOf, inputType } from "./dims.js";
+import { axisOf, checkPerChannel, inputType } from "./dims.js";
 import { elemTypeAttribute } from "./elemTypes.js";
 import { passAxes, tieAxis } from "./links.js";
 import { dequantizeLinearGradient, quantizeLinearGradient } from "./quantizeGradient.js";
-import type { ChannelContext, OpRule } from "./rule.js";
+import type { ChannelContext, OpRule, ShapeContext } from "./rule.js";
+
+/** One scale and one zero point, or as many as the axis has places. */
+function checkScales(n: OpNode, c: ShapeContext): void {
+  const { dims } = inputType(n, c, 0);
+  for (const i of [1, 2]) {
+    const own = c.input(i)?.dims;
+    if (dims && own?.length === 1 && own[0] !== 1)
+      checkPerChannel(n, c, i, dims[axisOf(n, attrInt(n, "axis", 1), dims.length)]);
+  }
+}
 
 /** Scales and zero points per channel are cut along with the channels. */
 function quantIds(n: OpNode, c: ChannelContext): void {
@@ -29,6 +39,7 @@ const QuantizeLinear: OpRule = {
   ],
   shape: (n, c): ValueType[] => {
     const { dims } = inputType(n, c, 0);
+    checkScales(n, c);
     return [{ elemType: c.input(2)?.elemType ?? elemTypeAttribute(n, "output_dtype", "uint8"), dims }];
   },
   channels: quantIds,
@@ -52,7 +63,10 @@ const DequantizeLinear: OpRule = {
   folds: false,
   evaluate: (n, [x, scale, zeroPoint]) =>
     x && scale && (zeroPoint || !n.inputs[2]) ? dequantized(n, x, scale, zeroPoint) : undefined,
-  shape: (n, c) => [{ elemType: inputType(n, c, 1).elemType, dims: inputType(n, c, 0).dims }],
+  shape: (n, c) => {
+    checkScales(n, c);
+    return [{ elemType: inputType(n, c, 1).elemType, dims: inputType(n, c, 0).dims }];
+  },
   channels: quantIds,
 };
 
