@@ -3,7 +3,7 @@ import type { Preprocessing, Split } from "./data/index.js";
 import { feedsOf, type Graph, opsetOf, typeOf, usesOf } from "./graph/graph.js";
 import { ruleFor } from "./ops/index.js";
 import type { CommonOptions } from "./options.js";
-import { adamW, cosineSchedule, distillation, train } from "./train/index.js";
+import { type AugmentOptions, adamW, cosineSchedule, distillation, train } from "./train/index.js";
 
 export interface FinetuneOptions extends CommonOptions {
   /** The original; the cut net has nodes and values of the same names. */
@@ -18,17 +18,14 @@ export interface FinetuneOptions extends CommonOptions {
 }
 
 /** Small batches: a net repaired in closed form starts near its goal and gains from many small steps (docs/training-notes.md). */
-const BATCH = 32;
+export const BATCH = 32;
 const LEARNING_RATE = 0.001;
 /** Weight of the inner values beside the outputs. */
-const FEATURE_WEIGHT = 10;
+export const FEATURE_WEIGHT = 10;
 const MOST_FEATURES = 9;
 
 /** The net after `epochs` of distillation with flips and small shifts of the images. */
 export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
-  const dims = feedsOf(net)[0].type.dims ?? [];
-  const width = Number(dims[dims.length - 1]);
-  const p = o.preprocessing;
   const { graph } = await train({
     graph: net,
     data: o.data,
@@ -37,20 +34,20 @@ export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
     batchSize: BATCH,
     optimizer: adamW({ weightDecay: 0.01 }),
     schedule: cosineSchedule({ learningRate: o.learningRate ?? LEARNING_RATE, warmup: 0.1 }),
-    ...(p?.layout === "nhwc"
-      ? {}
-      : {
-          augment: {
-            flip: true,
-            cropPadding: Math.round(width / 8),
-            ...(p ? { padValue: p.imageMean.map((m, c) => -m / p.imageStd[c]) } : {}),
-          },
-        }),
+    ...augmentation(net, o.preprocessing),
     seed: o.seed,
     onProgress: o.onProgress,
     signal: o.signal,
   });
   return graph;
+}
+
+/** Flips and shifts by up to an eighth of the width, for images with channels first. */
+export function augmentation(net: Graph, p: Preprocessing | undefined): { augment?: AugmentOptions } {
+  if (p?.layout === "nhwc") return {};
+  const dims = feedsOf(net)[0].type.dims ?? [];
+  const padding = p ? { padValue: p.imageMean.map((m, c) => -m / p.imageStd[c]) } : {};
+  return { augment: { flip: true, cropPadding: Math.round(Number(dims[dims.length - 1]) / 8), ...padding } };
 }
 
 /**

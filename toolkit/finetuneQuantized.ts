@@ -1,7 +1,7 @@
 /** Fine-tuning in integers: an INT8 net learns the original's outputs while it computes with rounded weights and activations. */
 
-import { commonFeatures, type FinetuneOptions } from "./finetune.js";
-import { cloneGraph, feedsOf, type Graph, typeOf } from "./graph/graph.js";
+import { augmentation, BATCH, commonFeatures, FEATURE_WEIGHT, type FinetuneOptions } from "./finetune.js";
+import { cloneGraph, type Graph, typeOf } from "./graph/graph.js";
 import { trainQuantized } from "./methods/qat.js";
 import { adamW, cosineSchedule, distillation } from "./train/index.js";
 
@@ -10,19 +10,14 @@ export interface FinetuneQuantizedOptions extends FinetuneOptions {
   prepared: Graph;
 }
 
-const BATCH = 32;
 /** Largest rate: a net that was placed well is near its goal, and each step of a weight is small beside its rounding. */
 const LEARNING_RATE = 0.0003;
-const FEATURE_WEIGHT = 10;
 
 /**
  * The INT8 net in QDQ form after `epochs` of distillation from the original, step sizes learned as well. Same nodes, so as fast as
  * before. Throws ModelError `not-quantized` for a net without integer weights.
  */
 export async function finetuneQuantized(qdq: Graph, o: FinetuneQuantizedOptions): Promise<Graph> {
-  const dims = feedsOf(qdq)[0].type.dims ?? [];
-  const width = Number(dims[dims.length - 1]);
-  const p = o.preprocessing;
   const features = rounded(qdq, commonFeatures(o.teacher, o.prepared));
   const { graph } = await trainQuantized({
     graph: qdq,
@@ -37,15 +32,7 @@ export async function finetuneQuantized(qdq: Graph, o: FinetuneQuantizedOptions)
     batchSize: BATCH,
     optimizer: adamW({ weightDecay: 0 }),
     schedule: cosineSchedule({ learningRate: o.learningRate ?? LEARNING_RATE, warmup: 0.1 }),
-    ...(p?.layout === "nhwc"
-      ? {}
-      : {
-          augment: {
-            flip: true,
-            cropPadding: Math.round(width / 8),
-            ...(p ? { padValue: p.imageMean.map((m, c) => -m / p.imageStd[c]) } : {}),
-          },
-        }),
+    ...augmentation(qdq, o.preprocessing),
     seed: o.seed,
     onProgress: o.onProgress,
     signal: o.signal,
