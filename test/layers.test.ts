@@ -76,7 +76,7 @@ const allowed: Record<string, readonly string[]> = {
 /** Interfaces that the passes may see, as types only: what a device and a data set are. */
 const interfaces: Record<string, readonly string[]> = {
   "runners/runner.ts": ["latency"],
-  "toolkit/data/dataset.ts": ["latency", "prune", "train", "quantize"],
+  "toolkit/data/dataset.ts": ["latency", "prune", "train", "quantize", "methods"],
 };
 
 function mayImport(i: Import): boolean {

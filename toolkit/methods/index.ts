@@ -1,0 +1,28 @@
+/** The pruning methods by name. */
+import { UsageError } from "../graph/errors.js";
+import type { PruningMethod } from "./method.js";
+
+export type {
+  Cost,
+  CostPart,
+  HistoryPoint,
+  MethodContext,
+  MethodNet,
+  MethodResult,
+  PruningMethod,
+  Recipe,
+  Spent,
+} from "./method.js";
+export { StepMeter } from "./stepMeter.js";
+
+/** Every method, in the order in which tables list them. */
+export const methods: readonly PruningMethod[] = [];
+
+/** Throws UsageError that names the choices. */
+export function methodNamed(name: string): PruningMethod {
+  const found = methods.find((m) => m.name === name);
+  if (found) return found;
+  throw new UsageError("method", `there is no pruning method "${name}"`, {
+    hint: `the methods are ${methods.map((m) => m.name).join(", ")}`,
+  });
+}
