@@ -5,6 +5,7 @@
 import { z } from "zod";
 import type { ErrorData } from "./errors.js";
 import type { LoadedModel, Measurement, NodeProfile, WireTensor } from "./runner.js";
+import type { Hello, Note } from "./web/hello.js";
 
 /** Raised whenever a message changes its meaning; both sides must agree. */
 export const PROTOCOL_VERSION = 1;
@@ -67,9 +68,11 @@ const requestSchema = z.discriminatedUnion("type", [
   }),
   z.object({ type: z.literal("profile"), model, feeds, calls: count, warmup: size }),
   z.object({ type: z.literal("unload"), model }),
+  // Pages only: another build of the runtime; every loaded model goes.
+  z.object({ type: z.literal("configure"), provider: z.enum(["wasm", "webgpu"]), threads: count }),
 ]);
 
-/** What a host may ask. `abort` is apart: it names a request that is running and gets no answer of its own. */
+/** What a host may ask. `abort` (names a request that is running) and `note` (for a screen) are apart: they get no answer. */
 export type Request = z.infer<typeof requestSchema>;
 export type RequestOf<T extends Request["type"]> = Extract<Request, { type: T }>;
 
@@ -79,9 +82,10 @@ export interface Answers {
   measure: Measurement[];
   profile: NodeProfile;
   unload: undefined;
+  configure: Hello;
 }
 
-export type FromHost = { id: number; request: unknown } | { abort: number };
+export type FromHost = { id: number; request: unknown } | { abort: number } | { note: Note };
 
 /** First message of a worker: what it runs, or why it cannot. */
 export interface Ready {

@@ -8,6 +8,7 @@ export function serve(sessions: Sessions, send: (message: FromWorker) => void): 
   const running = new Map<number, AbortController>();
   let queue = Promise.resolve();
   return (message) => {
+    if ("note" in message) return;
     if ("abort" in message) {
       running.get(message.abort)?.abort(new DeviceError("aborted", "the work on the device was stopped"));
       return;
@@ -28,7 +29,7 @@ export function serve(sessions: Sessions, send: (message: FromWorker) => void): 
   };
 }
 
-function handle(sessions: Sessions, request: Request, signal: AbortSignal): Promise<unknown> {
+async function handle(sessions: Sessions, request: Request, signal: AbortSignal): Promise<unknown> {
   switch (request.type) {
     case "load":
       return sessions.load(request);
@@ -40,5 +41,7 @@ function handle(sessions: Sessions, request: Request, signal: AbortSignal): Prom
       return sessions.profile(request, signal);
     case "unload":
       return sessions.unload(request.model);
+    case "configure":
+      throw new DeviceError("not-configurable", "this device runs one build of the runtime and cannot change it");
   }
 }

@@ -85,14 +85,14 @@ export async function openBrowserRunner(o: BrowserOptions = {}): Promise<DeviceR
       const machine = await machineFacts();
       return {
         ...machine,
-        id: `browser-${machine.os.arch}-${provider}-t${hello.page.threads}`,
+        id: `browser-${machine.os.arch}-${provider}-t${hello.page!.threads}`,
         kind: provider === "wasm" ? "web-wasm" : "web-webgpu",
-        emulated: machine.emulated || (hello.page.adapter?.isFallback ?? false),
-        runtime: { ...hello.runtime, threads: hello.page.threads, graphOptimizationLevel },
+        emulated: machine.emulated || (hello.page!.adapter?.isFallback ?? false),
+        runtime: { ...hello.runtime, threads: hello.page!.threads, graphOptimizationLevel },
         clockMs: hello.clockMs,
       };
     };
-    const runner = runnerOver(link, { describe, threads: hello.page.threads, graphOptimizationLevel });
+    const runner = runnerOver(link, { describe, threads: hello.page!.threads, graphOptimizationLevel });
     let closing: Promise<void> | undefined;
     return {
       ...runner,

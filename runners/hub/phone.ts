@@ -2,8 +2,9 @@
 import { networkInterfaces } from "node:os";
 import { DeviceError } from "../errors.js";
 import { runnerOver } from "../remote.js";
-import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "../runner.js";
-import type { Hello, WebProvider } from "../web/hello.js";
+import type { DeviceRunner, GraphOptimizationLevel } from "../runner.js";
+import type { WebProvider } from "../web/hello.js";
+import { factsOf } from "./facts.js";
 import type { JoinedDevice } from "./joined.js";
 import { openHub } from "./server.js";
 
@@ -52,7 +53,7 @@ export async function openPhoneRunner(o: PhoneOptions = {}): Promise<DeviceRunne
     const { hello, link } = await Promise.race([device, aborted]);
     const describe = async () => factsOf(hello, graphOptimizationLevel);
     return {
-      ...runnerOver(link, { describe, threads: hello.page.threads, graphOptimizationLevel }),
+      ...runnerOver(link, { describe, threads: hello.page!.threads, graphOptimizationLevel }),
       async close() {
         await link.close();
         await hub.close();
@@ -63,31 +64,3 @@ export async function openPhoneRunner(o: PhoneOptions = {}): Promise<DeviceRunne
     throw error;
   }
 }
-
-/** What a page says of itself as facts of a device. Browsers hide the processor: the name is that of system and model. */
-export function factsOf(hello: Hello, graphOptimizationLevel: GraphOptimizationLevel): DeviceFacts {
-  const { page, runtime, clockMs } = hello;
-  const system = /\(([^)]*)\)/.exec(page.userAgent)?.[1] ?? "unknown system";
-  const [browser] = /(Edg|Firefox|Chrome|CriOS|FxiOS|Version)\/[\d.]+/.exec(page.userAgent) ?? ["unknown browser"];
-  return {
-    id: `phone-${page.provider}-t${page.threads}`,
-    kind: page.provider === "wasm" ? "web-wasm" : "web-webgpu",
-    hardware: { cpu: system, cores: page.cores, isa: [], memoryBytes: page.memoryBytes },
-    os: { platform: platformOf(page.userAgent), arch: "unknown", release: browser },
-    runtime: { ...runtime, threads: page.threads, graphOptimizationLevel },
-    conditions: { governor: null, temperatureC: null, charging: null },
-    emulated: page.adapter?.isFallback ?? false,
-    clockMs,
-  };
-}
-
-const platformOf = (userAgent: string): string =>
-  (
-    [
-      [/android/i, "android"],
-      [/iphone|ipad|ipod/i, "ios"],
-      [/windows/i, "win32"],
-      [/mac os/i, "darwin"],
-      [/linux|cros/i, "linux"],
-    ] as const
-  ).find(([pattern]) => pattern.test(userAgent))?.[1] ?? "unknown";

@@ -9,7 +9,7 @@ import { now, Sessions } from "../sessions.js";
 import { median, quantile } from "../stats.js";
 import { decodeMessage, encodeMessage } from "../wire.js";
 import { webEngine } from "./engine.js";
-import type { Hello, Setup, Status } from "./hello.js";
+import type { Hello, PageHello, Setup, Status } from "./hello.js";
 
 const tell = (status: Status) => postMessage(status);
 
@@ -72,7 +72,12 @@ interface Adapter {
   isFallbackAdapter?: boolean;
 }
 
-async function hello(setup: Setup, threads: number, runtime: Hello["runtime"], clockMs: number): Promise<Hello> {
+async function hello(
+  setup: Setup,
+  threads: number,
+  runtime: Hello["runtime"],
+  clockMs: number,
+): Promise<Hello & { page: PageHello }> {
   const machine = navigator as Navigator & { deviceMemory?: number };
   const gpu = (navigator as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu;
   const adapter = setup.provider === "webgpu" ? ((await gpu?.requestAdapter()) as Adapter | null | undefined) : null;

@@ -3,7 +3,8 @@ import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { findChromium, openBrowserRunner } from "../../runners/browser/index.js";
-import { factsOf, openPhoneRunner } from "../../runners/hub/phone.js";
+import { factsOf } from "../../runners/hub/facts.js";
+import { openPhoneRunner } from "../../runners/hub/phone.js";
 import { type Hub, openHub } from "../../runners/hub/server.js";
 import { openLocalRunner } from "../../runners/node/index.js";
 import { resolveDevice } from "../../runners/resolve.js";
@@ -138,7 +139,7 @@ test("what a phone says of itself becomes facts without an address or a name of 
   expect(facts).toMatchObject({
     id: "phone-webgpu-t4",
     kind: "web-webgpu",
-    hardware: { cpu: "Linux; Android 14; Pixel 8", cores: 8 },
+    hardware: { cpu: "Linux; Android 14; Pixel 8, GPU arm valhall", cores: 8 },
     os: { platform: "android", release: "Chrome/126.0.0.0" },
     emulated: false,
   });
