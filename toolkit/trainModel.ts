@@ -3,13 +3,12 @@ import { basename } from "node:path";
 import { type Dataset, loadDataset, loadPreprocessing, type Preprocessing, type Split } from "./data/index.js";
 import { UsageError } from "./graph/errors.js";
 import { feedsOf, type Graph } from "./graph/graph.js";
-import { throwIfAborted } from "./graph/progress.js";
-import { floats, sizeOf, toFloat32 } from "./graph/tensor.js";
 import { tidy } from "./graph/tidy.js";
+import { divide, firstOf } from "./methods/holdOut.js";
+import { accuracyOn } from "./methods/training.js";
 import { writeModel } from "./onnx/index.js";
 import { inferShapes } from "./ops/infer.js";
 import type { TrainingReport } from "./report/index.js";
-import { withSession } from "./runtime/session.js";
 import { readGraph } from "./subject.js";
 import { train as runTraining } from "./train/index.js";
 import { augmentOf, lossOf, optimizerOf, scheduleOf, type TrainModelOptions } from "./trainOptions.js";
@@ -25,8 +24,6 @@ export interface TrainedModel {
 
 /** At most this many training images follow the accuracy of a run. */
 const MOST_HELD_OUT = 1000;
-/** Images per call where accuracy is taken. */
-const EVALUATION_BATCH = 100;
 
 /**
  * Trains a net on the training part of a data set and evaluates it once, at the end, on the test part. Accuracy during the run is
@@ -40,13 +37,17 @@ export async function train(o: TrainModelOptions): Promise<TrainedModel> {
   const { data, preprocessing, guessed } = await openData(o, net);
   if (guessed) o.onWarning?.("nothing says how the model wants its images: they are fed as 0..1");
   for (const { item, reason } of data.skipped) o.onWarning?.(`skipped ${item}: ${reason}`);
-  const { learn, follow } = divide(data.train, o.heldOut ?? 0.05);
+  const { learn, held: follow } = divide(data.train, o.heldOut ?? 0.05, MOST_HELD_OUT);
   const { seed = 1, epochs = 20, batchSize = 128, patience } = o;
   const probe = await data.train.batch([0]);
   const loss = lossOf(o, teacher);
   const optimizer = optimizerOf(o);
   const accuracyOf = (graph: Graph, split: Split, stage?: string): Promise<number> =>
-    measureAccuracy(graph, split, { ...o, stage });
+    accuracyOn(graph, split, {
+      threads: o.threads,
+      signal: o.signal,
+      ...(stage ? { onImages: (done: number, total: number) => o.onProgress?.({ stage, done, total }) } : {}),
+    });
   const follows = follow && data.train.labelled && isClassifier(net);
   const { graph, history, bestEpoch } = await runTraining({
     graph: net,
@@ -113,61 +114,8 @@ async function openData(
   return { data, preprocessing: loaded.preprocessing, guessed: loaded.guessed };
 }
 
-/** Every k-th training image follows the run, the others are learned from. */
-function divide(train: Split, share: number): { learn: Split; follow?: Split } {
-  if (!(share >= 0 && share < 1))
-    throw new UsageError("train-options", `heldOut must lie from 0 to below 1, got ${share}`);
-  const count = Math.min(MOST_HELD_OUT, Math.round(share * train.count));
-  if (count === 0) return { learn: train };
-  const every = train.count / count;
-  const held = new Set(Array.from({ length: count }, (_, i) => Math.floor(i * every)));
-  const all = Array.from({ length: train.count }, (_, i) => i);
-  const part = (items: readonly number[]): Split => ({
-    count: items.length,
-    labelled: train.labelled,
-    batch: (indices) => train.batch(Array.from(indices, (i) => items[i])),
-  });
-  return { learn: part(all.filter((i) => !held.has(i))), follow: part([...held]) };
-}
-
-/** The first items of a split. */
-const firstOf = (split: Split, most: number): Split => ({
-  count: Math.min(most, split.count),
-  labelled: split.labelled,
-  batch: (indices) => split.batch(indices),
-});
-
 /** One output [N, classes], more than one class. */
 function isClassifier(g: Graph): boolean {
   const dims = g.outputs[0]?.type.dims;
   return g.outputs.length === 1 && dims?.length === 2 && dims[1] !== 1;
-}
-
-/** Share of a split's images whose highest score has their label. */
-async function measureAccuracy(
-  g: Graph,
-  split: Split,
-  o: Pick<TrainModelOptions, "threads" | "signal" | "onProgress"> & { stage?: string },
-): Promise<number> {
-  const [input] = feedsOf(g);
-  const fixed = input.type.dims?.[0];
-  const size = typeof fixed === "number" ? fixed : EVALUATION_BATCH;
-  const total = typeof fixed === "number" ? split.count - (split.count % fixed) : split.count;
-  return withSession(g, { threads: o.threads, where: "trained net" }, async (session) => {
-    let right = 0;
-    for (let from = 0; from < total; from += size) {
-      throwIfAborted(o.signal);
-      const batch = await split.batch(Array.from({ length: Math.min(size, total - from) }, (_, i) => from + i));
-      const results = await session.run({ [input.name]: floats(batch.data, batch.dims) });
-      const { dims } = results[g.outputs[0].name];
-      const scores = toFloat32(results[g.outputs[0].name]);
-      const classes = sizeOf(dims) / dims[0];
-      batch.labels?.forEach((label, i) => {
-        const row = scores.subarray(i * classes, (i + 1) * classes);
-        if (row.indexOf(Math.max(...row)) === label) right++;
-      });
-      if (o.stage) o.onProgress?.({ stage: o.stage, done: Math.min(total, from + size), total });
-    }
-    return right / total;
-  });
 }

@@ -63,6 +63,7 @@ describe("a run that is interrupted and resumed", () => {
     ["at the end of an epoch", 10, {}],
     ["with averaged weights", 8, { averageDecay: 0.9 }],
     ["with accumulated gradients", 3, { batchSize: 16, accumulate: 2, optimizer: sgd({ nesterov: true }) }],
+    ["inside the part of an epoch that a limit leaves", 12, { limitSteps: 13 }],
     ["before early stopping ends it", 9, { earlyStopping: { patience: 1 }, schedule: constantSchedule(0) }],
   ])("%s is the same, to the last bit, as one that is not", async (name, stopAt, o) => {
     const whole = await train(options(o));
@@ -111,6 +112,20 @@ describe("a run that is interrupted and resumed", () => {
 });
 
 describe("a run", () => {
+  it("ends after a limit of steps, which schedules see as the whole", async () => {
+    const seen: [number, number][] = [];
+    const schedule = (step: number, total: number): number => {
+      seen.push([step, total]);
+      return 0.01;
+    };
+    const { history } = await train(options({ limitSteps: 7, schedule }));
+    const steps = seen.slice(-7);
+    expect(steps).toEqual(Array.from({ length: 7 }, (_, i) => [i, 7]));
+    expect(history.map((h) => h.epoch)).toEqual([1, 2]);
+    const none = await train(options({ limitSteps: 0 }));
+    expect(none.history).toEqual([]);
+  });
+
   it("gives the same net whether its steps have a thread of their own or not", async () => {
     const [own, shared] = [await train(options({ ownThread: true })), await train(options())];
     expect(constants(own.graph)).toEqual(constants(shared.graph));

@@ -9,8 +9,8 @@ import { gaussian } from "../support/random.js";
 const STEPS = 12;
 /** Two tensors: the first decays. */
 const ENTRIES = [
-  { offset: 0, length: 4, decay: true },
-  { offset: 4, length: 3, decay: false },
+  { name: "w", dims: [2, 2], offset: 0, length: 4, decay: true },
+  { name: "b", dims: [3], offset: 4, length: 3, decay: false },
 ];
 const LENGTH = 7;
 const decays = (i: number): boolean => i < 4;

@@ -7,7 +7,9 @@ import type { Graph } from "../graph/graph.js";
 import type { Progress } from "../graph/progress.js";
 import type { ChannelGroups, Widths } from "../prune/groups.js";
 import type { AugmentOptions, Loss, Optimizer, Schedule } from "../train/index.js";
-import type { StepMeter } from "./stepMeter.js";
+import type { HistoryPoint, Phase, Spent, StepMeter } from "./stepMeter.js";
+
+export type { HistoryPoint, Phase, Spent } from "./stepMeter.js";
 
 /** One kernel (in MACs: one node) of the net; the cost of a net is the sum of its parts and `Cost.fixed`. */
 export interface CostPart {
@@ -50,6 +52,8 @@ export interface Recipe {
   augment?: AugmentOptions;
   /** Of the runtime. Default: as many as the process may use. */
   threads?: number;
+  /** Steps run in a thread of their own, so that data is prepared meanwhile. Default true. */
+  ownThread?: boolean;
 }
 
 export interface MethodContext {
@@ -111,27 +115,6 @@ export interface PruningMethod {
   settings?: Readonly<Record<string, string>>;
   /** Rejects with UsageError for settings it cannot use and for a target it cannot reach (`target-unreachable`). */
   run(c: MethodContext): Promise<MethodNet>;
-}
-
-/** A point of a method's course. */
-export interface HistoryPoint {
-  /** Gradient steps so far. */
-  step: number;
-  phase: Phase;
-  loss: number;
-  learningRate: number;
-}
-
-/** What the steps were for: finding the net, or training what was found. */
-export type Phase = "search" | "retrain";
-
-/** What a run cost. */
-export interface Spent {
-  /** Forward and backward passes of one batch. */
-  search: number;
-  retrain: number;
-  /** Images in forward passes alone (evaluations, statistics). */
-  forwardImages: number;
 }
 
 export interface MethodResult extends MethodNet {

@@ -1,6 +1,26 @@
 /** The account of a method's computation, so that methods are compared at equal cost of training. */
 import { UsageError } from "../graph/errors.js";
-import type { HistoryPoint, Phase, Spent } from "./method.js";
+
+/** A point of a method's course. */
+export interface HistoryPoint {
+  /** Gradient steps so far. */
+  step: number;
+  phase: Phase;
+  loss: number;
+  learningRate: number;
+}
+
+/** What the steps were for: finding the net, or training what was found. */
+export type Phase = "search" | "retrain";
+
+/** What a run cost. */
+export interface Spent {
+  /** Forward and backward passes of one batch. */
+  search: number;
+  retrain: number;
+  /** Images in forward passes alone (evaluations, statistics). */
+  forwardImages: number;
+}
 
 /**
  * Counts gradient steps (forward and backward pass of one batch of the recipe's size; a step on k accumulated batches or k sub-nets is

@@ -33,7 +33,11 @@ export {
   rmsprop,
   type SgdOptions,
   sgd,
+  type UpdateInputs,
 } from "./optimizers.js";
+export type { Entry, Layout } from "./parameters.js";
+export { type ForwardPass, type GradientPass, Passes, type PassesOptions, type UpdateState } from "./passes.js";
+export { shuffled, streamOf } from "./random.js";
 export {
   type HuberOptions,
   huber,

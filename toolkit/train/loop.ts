@@ -19,6 +19,8 @@ export interface TrainOptions extends Omit<TrainerOptions, "batchDims"> {
   data: Split;
   loss: Loss;
   epochs: number;
+  /** Ends the run after this many steps, in the middle of an epoch if need be; schedules see them as the whole. Default: no limit. */
+  limitSteps?: number;
   /** Items per batch; a last partial batch is dropped where there is a full one. */
   batchSize: number;
   optimizer: Optimizer;
@@ -86,7 +88,8 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
     batchDims: [size, ...probe.dims.slice(1)],
   });
   try {
-    const recipe = recipeOf(o, size, steps * o.epochs);
+    const total = Math.min(steps * o.epochs, o.limitSteps ?? Number.POSITIVE_INFINITY);
+    const recipe = recipeOf(o, size, total);
     const at: Position = { epoch: 0, step: 0, losses: [], history: [] };
     const saved = o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint) : undefined;
     if (saved && o.checkpoint) {
@@ -98,8 +101,8 @@ export async function train(o: TrainOptions): Promise<TrainResult> {
     const save = async (): Promise<void> => {
       if (o.checkpoint) await writeCheckpoint(o.checkpoint, { recipe, ...at, state: trainer.state });
     };
-    while (at.epoch < o.epochs && !exhausted(o, at)) {
-      await runEpoch(o, trainer, at, { size, steps, save });
+    while (at.epoch * steps < total && !exhausted(o, at)) {
+      await runEpoch(o, trainer, at, { size, steps, total, save });
       await save();
     }
     const kept = o.earlyStopping && at.best;
@@ -120,6 +123,8 @@ function checkOptions(o: TrainOptions): void {
     throw wrong(`the batch size must be a whole number above 0, got ${o.batchSize}`);
   if (!(Number.isInteger(o.epochs) && o.epochs >= 0))
     throw wrong(`the number of epochs must be a whole number, got ${o.epochs}`);
+  if (!(Number.isInteger(o.limitSteps ?? 0) && (o.limitSteps ?? 0) >= 0))
+    throw wrong(`the limit of steps must be a whole number, got ${o.limitSteps}`);
   const patience = o.earlyStopping?.patience ?? 1;
   if (!(Number.isInteger(patience) && patience > 0))
     throw wrong(`patience must be a whole number of epochs above 0, got ${patience}`);
@@ -140,6 +145,7 @@ const recipeOf = (o: TrainOptions, size: number, total: number): Recipe => ({
   "learning rates": [0, 0.1, 0.3, 0.6, 0.9].map((part) => o.schedule(Math.floor(part * total), total)).join(" "),
   augmentation: JSON.stringify(o.augment ?? {}),
   "average decay": o.averageDecay ?? 0,
+  ...(o.limitSteps === undefined ? {} : { steps: total }),
 });
 
 /** What tells the better of two epochs; greater is better. */
@@ -177,18 +183,18 @@ async function runEpoch(
   o: TrainOptions,
   trainer: Trainer,
   at: Position,
-  { size, steps, save }: { size: number; steps: number; save: () => Promise<void> },
+  { size, steps, total, save }: { size: number; steps: number; total: number; save: () => Promise<void> },
 ): Promise<void> {
   const { accumulate = 1 } = o;
   const { epoch } = at;
   const order = shuffled(o.data.count, streamOf(o.seed, epoch, -1));
-  const total = steps * o.epochs;
+  const until = Math.min(steps, total - epoch * steps);
   const load = async (index: number): Promise<Record<string, Tensor>> => {
     const batch = await o.data.batch(order.subarray(index * size, (index + 1) * size));
     const seen: Batch = o.augment ? augmentBatch(batch, o.augment, streamOf(o.seed, epoch, index)) : batch;
     return trainer.prepare(seen);
   };
-  const batches = prefetch(load, at.step * accumulate, steps * accumulate);
+  const batches = prefetch(load, at.step * accumulate, until * accumulate);
   const started = performance.now();
   let waited = 0;
   let learningRate = 0;
@@ -201,7 +207,7 @@ async function runEpoch(
       throw e;
     }
   };
-  while (at.step < steps) {
+  while (at.step < until) {
     const asked = performance.now();
     const prepared: Record<string, Tensor>[] = [];
     for (let i = 0; i < accumulate; i++) prepared.push(await untilAborted(batches.next()));
@@ -223,7 +229,7 @@ async function runEpoch(
   const metric = o.evaluate ? await o.evaluate(trainer.graph()) : undefined;
   const result: EpochResult = {
     epoch: epoch + 1,
-    loss: at.losses.reduce((a, b) => a + b, 0) / steps,
+    loss: at.losses.reduce((a, b) => a + b, 0) / at.losses.length,
     learningRate,
     seconds: (performance.now() - started) / 1000,
     waited: waited / stepsMs,

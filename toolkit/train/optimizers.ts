@@ -4,6 +4,7 @@
  */
 import type { GraphBuilder, Ref } from "../graph/builder.js";
 import { scale } from "../ops/algebra.js";
+import type { Entry } from "./parameters.js";
 
 /** Flat vectors of one length, and the scalars of the step. */
 export interface UpdateInputs {
@@ -15,7 +16,7 @@ export interface UpdateInputs {
   states: readonly Ref[];
   scalars: Readonly<Record<string, Ref>>;
   /** Where each tensor lies in the vectors, for optimisers that look at layers one by one. */
-  entries: readonly { offset: number; length: number; decay: boolean }[];
+  entries: readonly Entry[];
 }
 
 export interface Optimizer {
