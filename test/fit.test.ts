@@ -186,9 +186,12 @@ describe("fit", () => {
     expect(device.open).toBe(0);
   });
 
-  test.each(["l1", "l2", "bn", "taylor"] as const)("ranks by %s too", async (criterion) => {
-    const { report } = await fitModel({ ...options(), device: new ExactDevice(), budget: "60%", criterion });
-    expect(report.budget.met).toBe(true);
-    expect(report.settings.criterion).toBe(criterion);
-  });
+  test.each(["l1", "bn", "taylor", "hessian", "activation", "random"] as const)(
+    "ranks by %s too",
+    async (criterion) => {
+      const { report } = await fitModel({ ...options(), device: new ExactDevice(), budget: "60%", criterion });
+      expect(report.budget.met).toBe(true);
+      expect(report.settings.criterion).toBe(criterion);
+    },
+  );
 });

@@ -18,7 +18,7 @@ import {
 import { writeModel } from "./onnx/index.js";
 import type { FitOptions } from "./options.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
-import { type ModelProfile, profileModel } from "./profile.js";
+import type { ModelProfile, ProfileModelOptions } from "./profile.js";
 import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
 import { type Branch, findBranches, withBranches } from "./prune/branches.js";
 import type { ChannelGroups } from "./prune/groups.js";
@@ -131,13 +131,14 @@ export async function worthwhilePrecisions(f: Fitting, ranges: Ranges | undefine
   return ["fp32"];
 }
 
-export function profileOf(
+/** What measuring for the latency table takes. */
+export function profileOptions(
   f: Fitting,
   ranges: Ranges | undefined,
   precisions: readonly Precision[],
-): Promise<ModelProfile> {
+): ProfileModelOptions {
   const { o, subject, groups, device } = f;
-  return profileModel({
+  return {
     graph: subject.graph,
     groups,
     runner: device.runner,
@@ -149,7 +150,7 @@ export function profileOf(
     onProgress: o.onProgress,
     onWarning: f.warn,
     signal: o.signal,
-  });
+  };
 }
 
 /** Ranks channels and measures losses, or takes what an earlier run with the same model, images and settings found. */
@@ -160,7 +161,7 @@ export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Rank
   const candidates = withBranches(profile.candidateWidths, f.branches);
   const name = rankingFile({
     sha256: subject.sha256,
-    criterion,
+    criterion: criterion === "random" ? `random ${o.seed}` : criterion,
     candidates,
     calibration,
     labels,
@@ -170,6 +171,7 @@ export async function rankingOf(f: Fitting, profile: ModelProfile): Promise<Rank
   if (known) return known;
   const ranking = await rank(subject.graph, f.groups, {
     criterion,
+    seed: o.seed,
     calibration,
     labels,
     heldBack,

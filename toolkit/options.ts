@@ -33,6 +33,10 @@ export interface DeviceOptions extends CommonOptions {
   device?: Device;
   /** Threads of the runtime on the device. Default 1. */
   threads?: number;
+  /** What computes on this machine: `cpu`, or `webgpu`, `cuda`, `directml`, `coreml`. Default: what the device's name says. */
+  provider?: string;
+  /** Whether nodes that the provider lacks may run on the processor. Default false: they are named and the run ends. */
+  allowFallback?: boolean;
   /** Values of symbolic dimensions, e.g. `{ batch: 1 }`. */
   dims?: Record<string, number>;
   /** Every random choice derives from it. Default 1. */
@@ -41,8 +45,11 @@ export interface DeviceOptions extends CommonOptions {
   cacheDir?: string;
 }
 
-/** How channels are ranked: least-squares reconstruction error, first-order Taylor, weight norms, or batch-norm scale. */
-export type Criterion = "reconstruction" | "taylor" | "l1" | "l2" | "bn";
+/**
+ * How channels are ranked: least-squares reconstruction error, first-order Taylor, diagonal of the Hessian, magnitude of activations,
+ * distance from the geometric median, batch-norm scale, weight norms, or by chance.
+ */
+export type Criterion = "reconstruction" | "taylor" | "hessian" | "activation" | "fpgm" | "bn" | "l1" | "l2" | "random";
 
 export interface FitOptions extends DeviceOptions {
   /** Path of the ONNX file. */

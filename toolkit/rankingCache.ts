@@ -4,7 +4,6 @@ import { join } from "node:path";
 import * as z from "zod";
 import type { Tensor } from "./graph/tensor.js";
 import { readCached, writeCached } from "./latency/index.js";
-import type { Criterion } from "./options.js";
 import type { Ranking } from "./ranking.js";
 
 /** Raised whenever a ranking of the same inputs may come out differently. */
@@ -21,7 +20,8 @@ const schema = z.object({
 export interface RankingKey {
   /** Of the model file. */
   sha256: string;
-  criterion: Criterion;
+  /** With its seed, where it draws by chance. */
+  criterion: string;
   candidates: ReadonlyMap<string, readonly number[]>;
   calibration: readonly Tensor[];
   labels: readonly Int32Array[];

@@ -1,6 +1,7 @@
 /** `edgefit fit`: cut a model to a latency budget and write it with its report. */
 import { join } from "node:path";
 import type { Argv } from "yargs";
+import { criterionNames } from "../methods/criteria.js";
 import type { FitOptions } from "../options.js";
 import { checkOutputFolder, type FitReport, fitReportSchema, renderHtml, writeFitOutput } from "../report/index.js";
 import type { Command, Context, FlagsOf } from "./command.js";
@@ -9,6 +10,7 @@ import {
   commonOptions,
   dataFlags,
   deviceFlags,
+  deviceOptions,
   dimFlags,
   dimValues,
   examples,
@@ -20,7 +22,6 @@ import {
 } from "./flags.js";
 import { fitSummary } from "./summarizeFigures.js";
 
-const criteria = ["reconstruction", "taylor", "l1", "l2", "bn"] as const;
 const group = "Fit:";
 
 const declare = (y: Argv) => {
@@ -47,7 +48,7 @@ const declare = (y: Argv) => {
       group,
       describe: "INT8 where the device gains, never, or wherever possible (auto)",
     })
-    .option("criterion", { choices: criteria, group, describe: "how channels are ranked (reconstruction)" })
+    .option("criterion", { choices: criterionNames, group, describe: "how channels are ranked (reconstruction)" })
     .option("blocks", {
       choices: ["drop", "keep"] as const,
       group,
@@ -89,17 +90,16 @@ export const fit: Command<Flags> = {
 };
 
 function options(flags: Flags): FitOptions {
-  const { model, budget, device, percentile, data, int8, criterion, blocks } = flags;
+  const { model, budget, percentile, data, int8, criterion, blocks } = flags;
   return given({
     model,
     budget: String(budget),
-    device,
     percentile,
     data,
     int8,
     criterion,
     blocks,
-    threads: optionalNumber("--threads", flags.threads, 1),
+    ...deviceOptions(flags),
     finetune: optionalNumber("--finetune", flags.finetune, 0),
     qat: optionalNumber("--qat", flags.qat, 0),
     limit: optionalNumber("--limit", flags.limit, 1),

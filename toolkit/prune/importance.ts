@@ -8,7 +8,7 @@ import type { ChannelGroups, Group } from "./groups.js";
 export type Order = Int32Array;
 
 /** Sum of `f` over the slab at each position of an axis of a tensor. */
-function perPosition(dims: readonly number[], axis: number, f: (index: number) => number): Float64Array {
+export function perPosition(dims: readonly number[], axis: number, f: (index: number) => number): Float64Array {
   const out = new Float64Array(dims[axis]);
   const inner = sizeOf(dims.slice(axis + 1));
   const total = sizeOf(dims);
@@ -17,7 +17,7 @@ function perPosition(dims: readonly number[], axis: number, f: (index: number) =
 }
 
 /** Adds per-position scores of one axis of a parameter to the channels of a group. */
-function spread(
+export function spread(
   groups: ChannelGroups,
   group: Group,
   name: string,
@@ -32,7 +32,7 @@ function spread(
 }
 
 /** Values of a parameter; those of one that is stored in a small form (quantised) are what it stands for. */
-function realValues(g: Graph, name: string, t: Tensor): Float64Array {
+export function realValues(g: Graph, name: string, t: Tensor): Float64Array {
   for (const node of g.nodes) {
     const rule = node.inputs[0] === name ? ruleFor(node, opsetOf(g, node.domain)) : undefined;
     if (rule?.folds !== false) continue;
