@@ -17,7 +17,7 @@ export const deviceProfileSchema = z
     id: profileIdSchema,
     title: name.describe("One line for people."),
     kind: z
-      .enum(["node-cpu", "node-wasm", "web-wasm", "web-webgpu", "node-webgpu", "cuda"])
+      .enum(["node-cpu", "node-wasm", "web-wasm", "web-webgpu", "node-webgpu", "cuda", "directml", "coreml"])
       .describe("Which kind of runner reaches the device."),
     hardware: z.strictObject({
       cpu: name.nullable().describe("Processor, or null where the profile stands for a class of devices."),

@@ -14,6 +14,12 @@ export interface Engine {
   readonly version: string;
   /** What every node must have run on; anything else is a silent fallback and refused. */
   readonly provider: string;
+  /** Nodes may run elsewhere; they are named in what is measured. Default false. */
+  readonly allowFallback?: boolean;
+  /** Each model's first call is profiled beforehand, because the runtime moves nodes to another provider without a word. */
+  readonly verify?: boolean;
+  /** The provider computes in software what it is made for in hardware. */
+  readonly emulated?: boolean;
   open(model: Uint8Array, s: SessionSettings): Promise<InferenceSession>;
   tensor(t: WireTensor): Tensor;
   /** Ends the profile of a session opened with `profiling` and returns its trace. */

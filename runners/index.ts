@@ -4,6 +4,7 @@ export { fingerprint } from "./fingerprint.js";
 export { assertGolden, type GoldenResult, goldenCheck, type Tolerance } from "./golden.js";
 export { machineFacts } from "./node/facts.js";
 export { type LocalOptions, type LocalRunner, type MemoryUse, measureMemory, openLocalRunner } from "./node/index.js";
+export { describeFallen } from "./placement.js";
 export { differsFrom, resolveDevice } from "./resolve.js";
 export type {
   DeviceFacts,

@@ -31,7 +31,8 @@ const elemType = z.custom<WireTensor["elemType"]>(
   (e) => typeof e === "string" && e in storage,
   "no element type that can travel",
 );
-const tensor = z
+/** A tensor that came in. */
+export const tensorSchema = z
   .object({
     elemType,
     dims: z.array(size),
@@ -42,7 +43,7 @@ const tensor = z
     (t) => t.dims.reduce((a, b) => a * b, 1) === t.data.length,
     "the dims do not multiply to the number of elements",
   );
-const feeds = z.record(z.string(), tensor);
+const feeds = z.record(z.string(), tensorSchema);
 const model = z.number().int();
 const level = z.enum(["disabled", "basic", "extended", "layout", "all"]);
 
@@ -72,7 +73,8 @@ const requestSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("configure"), provider: z.enum(["wasm", "webgpu"]), threads: count }),
 ]);
 
-/** What a host may ask. `abort` (names a request that is running) and `note` (for a screen) are apart: they get no answer. */
+/** What a host may ask. `abort` (names a request that is running) and `note` and `name` (for a screen) are
+ * apart: they get no answer, and what a device does not know it leaves alone. */
 export type Request = z.infer<typeof requestSchema>;
 export type RequestOf<T extends Request["type"]> = Extract<Request, { type: T }>;
 
@@ -85,14 +87,19 @@ export interface Answers {
   configure: Hello;
 }
 
-export type FromHost = { id: number; request: unknown } | { abort: number } | { note: Note };
+export type FromHost = { id: number; request: unknown } | { abort: number } | { note: Note } | { name: string };
 
 /** First message of a worker: what it runs, or why it cannot. */
 export interface Ready {
   ready: true;
   protocol: number;
+  /** Which build runs; not the asked one where that has no binary, and `note` then says why. */
+  engine: "native" | "wasm";
   runtime: { package: string; version: string; node: string; provider: string };
   clockMs: number;
+  /** A graphics provider computes in software. */
+  emulated: boolean;
+  note?: string;
 }
 export type FromWorker =
   | Ready

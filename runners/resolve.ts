@@ -2,15 +2,16 @@
 import { type DeviceProfile, listProfiles, loadProfile } from "../device-profiles/index.js";
 import { DeviceError } from "./errors.js";
 import type { PhoneOptions } from "./hub/phone.js";
+import { hubSettings } from "./hub/settings.js";
 import { machineFacts } from "./node/facts.js";
 import { type LocalOptions, openLocalRunner } from "./node/index.js";
-import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "./runner.js";
-
-const LEVELS: readonly string[] = ["disabled", "basic", "extended", "layout", "all"] satisfies GraphOptimizationLevel[];
+import { localSettings } from "./node/settings.js";
+import type { DeviceFacts, DeviceRunner } from "./runner.js";
 
 /**
  * `local` is this machine's processor with one thread, `wasm` the same through WebAssembly, `browser` a headless Chromium, `phone` the
- * first browser that opens the address which `onInvite` is told. `local:threads=2,level=extended` (`wasm:...`,
+ * first browser that opens the address which `onInvite` is told, `hub` (or `hub:NAME`, or NAME alone) a device that has joined a running
+ * `edgefit hub`. `local:threads=2,level=extended,provider=webgpu` (`wasm:...`,
  * `browser:provider=webgpu`, `phone:port=8080`) sets what differs. The id or path of a
  * device profile opens the local runner with the profile's settings when this machine is such a device.
  * Throws DeviceError for an unknown name (listing the choices), a wrong setting, or a profile of another device.
@@ -19,20 +20,33 @@ export async function resolveDevice(name: string, o: ResolveOptions = {}): Promi
   const [head, ...rest] = name.split(":");
   if (head === "local" || head === "wasm") {
     const engine = head === "local" ? "native" : "wasm";
-    return openLocalRunner({ engine, ...parseSettings(head, rest.join(":")), ...(o.log ? { log: o.log } : {}) });
+    const { log, onNote } = o;
+    return openLocalRunner({
+      engine,
+      ...localSettings(head, rest.join(":")),
+      ...(log && { log }),
+      ...(onNote && { onNote }),
+    });
   }
   if (head === "browser") {
     const { openBrowserRunner } = await import("./browser/index.js");
-    return openBrowserRunner({ ...parseSettings(head, rest.join(":")), ...o });
+    const { provider, ...settings } = hubSettings(head, rest.join(":").split(","));
+    return openBrowserRunner({ ...settings, ...(provider && provider !== "auto" ? { provider } : {}), ...o });
   }
   if (head === "phone") {
     const { openPhoneRunner } = await import("./hub/phone.js");
-    return openPhoneRunner({ ...parseSettings(head, rest.join(":")), ...o });
+    return openPhoneRunner({ ...hubSettings(head, rest.join(":").split(",")), ...o });
+  }
+  if (head === "hub") {
+    const { openJoinedDevice } = await import("./hub/joinedDevice.js");
+    return openJoinedDevice(name, o);
   }
   const isPath = /[/\\]|\.json$/.test(name);
   if (!isPath && !listProfiles().includes(name)) {
+    const { hasJoined, openJoinedDevice } = await import("./hub/joinedDevice.js");
+    if (await hasJoined(head)) return openJoinedDevice(`hub:${head},${rest.join(":")}`, o);
     throw new DeviceError("device-unknown", `there is no device "${name}"`, {
-      hint: `choose local, wasm, browser or phone (or local:threads=N,level=LEVEL), ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
+      hint: `choose local, wasm, browser, phone or hub (or local:threads=N,level=LEVEL), a device that joined edgefit hub, ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
     });
   }
   const profile = loadProfile(name);
@@ -54,10 +68,9 @@ export async function resolveDevice(name: string, o: ResolveOptions = {}): Promi
   return openLocalRunner({ engine, threads, graphOptimizationLevel, ...o });
 }
 
-type Settings = Pick<PhoneOptions, "threads" | "graphOptimizationLevel" | "provider" | "host" | "port">;
-
 /** What opening a device may need besides its name. */
-export type ResolveOptions = Pick<LocalOptions, "log"> & Pick<PhoneOptions, "onInvite" | "signal">;
+export type ResolveOptions = Pick<LocalOptions, "log" | "onNote"> &
+  Pick<PhoneOptions, "onInvite" | "signal" | "probe" | "purpose">;
 
 /** Why this machine is not the profile's device, or null when it may be. */
 export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "hardware" | "os">): string | null {
@@ -73,29 +86,4 @@ export function differsFrom(profile: DeviceProfile, machine: Pick<DeviceFacts, "
     return `its processor is ${profile.hardware.cpu ?? pattern}, here it is ${machine.hardware.cpu}`;
   }
   return null;
-}
-
-function parseSettings(device: string, text: string): Settings {
-  const settings: Settings = {};
-  for (const part of text.split(",").filter(Boolean)) {
-    const [key, value = ""] = part.split("=");
-    if (key === "threads" && /^[1-9]\d{0,3}$/.test(value)) settings.threads = Number(value);
-    else if (key === "level" && LEVELS.includes(value))
-      settings.graphOptimizationLevel = value as GraphOptimizationLevel;
-    else if (device === "phone" && key === "port" && /^\d{1,5}$/.test(value)) settings.port = Number(value);
-    else if (device === "phone" && key === "host" && value) settings.host = value;
-    else if (
-      key === "provider" &&
-      (device === "browser" || device === "phone") &&
-      (value === "wasm" || value === "webgpu")
-    )
-      settings.provider = value;
-    else {
-      throw new DeviceError("device-setting", `"${part}" is no setting of device ${device}`, {
-        where: "--device",
-        hint: `use threads=N and level=${LEVELS.join("|")}${device === "browser" || device === "phone" ? " and provider=wasm|webgpu" : ""}, e.g. ${device}:threads=2,level=extended`,
-      });
-    }
-  }
-  return settings;
 }

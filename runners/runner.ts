@@ -14,11 +14,34 @@ export type Feeds = Record<string, WireTensor>;
 
 export type GraphOptimizationLevel = "disabled" | "basic" | "extended" | "layout" | "all";
 
+/** What changes while a device works; null for what it does not tell. */
+export interface Conditions {
+  governor: string | null;
+  temperatureC: number | null;
+  /** Null also without a battery. */
+  charging: boolean | null;
+  /** Of the fastest core. */
+  frequencyMHz?: number | null;
+  /** What holds the processor back at this moment, one phrase each. */
+  throttling?: readonly string[] | null;
+  /** The same, for any moment since the device was started. */
+  throttledBefore?: readonly string[] | null;
+  /** Names of what the system does not tell. */
+  unknown?: readonly string[];
+}
+
+/** A node that ran elsewhere than it was asked to. */
+export interface FallenNode {
+  name: string;
+  opType: string;
+  provider: string;
+}
+
 /** What the device is and what really runs on it. Never holds a host name, serial number or address. */
 export interface DeviceFacts {
   /** Stable short name, e.g. `local-x64-cpu-t1`. */
   id: string;
-  kind: "node-cpu" | "node-wasm" | "web-wasm" | "web-webgpu" | "node-webgpu" | "cuda";
+  kind: "node-cpu" | "node-wasm" | "web-wasm" | "web-webgpu" | "node-webgpu" | "cuda" | "directml" | "coreml";
   hardware: { cpu: string; cores: number; isa: readonly string[]; memoryBytes: number | null };
   os: { platform: string; arch: string; release: string | null };
   runtime: {
@@ -29,7 +52,7 @@ export interface DeviceFacts {
     threads: number;
     graphOptimizationLevel: GraphOptimizationLevel;
   };
-  conditions: { governor: string | null; temperatureC: number | null; charging: boolean | null };
+  conditions: Conditions;
   /** True for QEMU, SwiftShader, CPU throttling: such times never become a device's latency. */
   emulated: boolean;
   /** Clock step in milliseconds. */
@@ -100,6 +123,10 @@ export interface Measurement {
    * it cannot be read. What one model adds: `measureMemory`.
    */
   peakMemoryBytes: number | null;
+  /** Right after the last call; absent where the runtime's process cannot read them. */
+  conditions?: Conditions;
+  /** Nodes that did not run on the asked provider; absent where that was not looked into, as on a processor alone. */
+  fallen?: readonly FallenNode[];
 }
 
 /** Time of one node of the optimised graph, over the profiled calls. */
@@ -110,7 +137,7 @@ export interface NodeTime {
   provider: string;
   inputDims: readonly (readonly number[])[];
   outputDims: readonly (readonly number[])[];
-  /** Microseconds per call, in call order, warm-ups already dropped. */
+  /** Microseconds per call, in call order, warm-ups already dropped. On a GPU those of its kernels, by its own clock. */
   durationsUs: Float64Array;
 }
 
@@ -131,6 +158,8 @@ export interface DeviceRunner {
   /** Per-node times over `calls` calls after `warmup` calls, for a model loaded with `profiling`. Unloads the model, also on failure. */
   profile(model: number, feeds: Feeds, calls: number, warmup: number, signal?: AbortSignal): Promise<NodeProfile>;
   unload(model: number): Promise<void>;
+  /** For a device with a screen: what it is being used for. Nothing answers. */
+  tell?(note: { title: string; stage: string; done: number; total: number }): void;
   /** Ends the runner's process; safe to call twice. */
   close(): Promise<void>;
 }

@@ -6,29 +6,42 @@ import type * as ort from "onnxruntime-common";
 import { breather } from "./breath.js";
 import type { Engine } from "./engine.js";
 import { DeviceError } from "./errors.js";
-import { readTrace } from "./profileTrace.js";
+import { assertProvider } from "./placement.js";
+import { placedNodes, readTrace } from "./profileTrace.js";
 import { type RequestOf, storedAs } from "./protocol.js";
-import type { Feeds, LoadedModel, Measurement, NodeProfile, WireTensor } from "./runner.js";
+import type { Conditions, FallenNode, Feeds, LoadedModel, Measurement, NodeProfile, WireTensor } from "./runner.js";
 import { sample } from "./sampler.js";
 
 export const now = (): number => performance.now();
 
-/** Resident memory of the whole process, where it can be read. */
-export interface Memory {
+/** What a process can tell of itself and its machine. */
+export interface Surroundings {
   /** Now and at its highest, in bytes; null where it cannot be read. */
   residentBytes(): { now: number | null; peak: number | null };
   /** Lets the peak start anew from what is resident now, where that can be done. */
   resetPeak(): void;
+  readConditions?(): Promise<Conditions>;
+  /** Awaited before a job is timed, e.g. until the device has cooled down. */
+  before?(signal: AbortSignal): Promise<void>;
+  /** After a job: by which share a fixed computation became slower during it. */
+  after?(): number;
+  /** See `SamplerOptions`. */
+  minSampleMs?: number;
+  hold?(): Promise<void> | null;
+  onSample?(job: { samples: number; minSamples: number }, task: number, ms: number): void;
 }
 
-/** Pages cannot read it. */
-const UNKNOWN: Memory = { residentBytes: () => ({ now: null, peak: null }), resetPeak() {} };
+/** Pages cannot read any of it. */
+export const UNKNOWN: Surroundings = { residentBytes: () => ({ now: null, peak: null }), resetPeak() {} };
 
 interface Entry {
   session: ort.InferenceSession;
   profiling: boolean;
   /** Of the very first call, whichever request made it. */
   firstRunMs: number | null;
+  /** What to open again for a look at where its nodes run; null once that is known, and where nothing can move them. */
+  unverified: RequestOf<"load"> | null;
+  fallen?: readonly FallenNode[];
 }
 
 export class Sessions {
@@ -39,20 +52,25 @@ export class Sessions {
   constructor(
     private readonly engine: Engine,
     private readonly clockMs: number,
-    private readonly memory = UNKNOWN,
+    private readonly around: Surroundings = UNKNOWN,
   ) {}
 
   async load(r: RequestOf<"load">): Promise<LoadedModel> {
     const id = ++this.last;
-    if (this.open.size === 0) this.memory.resetPeak();
-    const before = this.memory.residentBytes().now;
+    if (this.open.size === 0) this.around.resetPeak();
+    const before = this.around.residentBytes().now;
     const start = now();
     const session = await guard("model-load-failed", "the runtime refuses the model", () =>
       this.engine.open(r.bytes, r),
     );
     const initMs = now() - start;
-    const after = this.memory.residentBytes().now;
-    this.open.set(id, { session, profiling: r.profiling, firstRunMs: null });
+    const after = this.around.residentBytes().now;
+    this.open.set(id, {
+      session,
+      profiling: r.profiling,
+      firstRunMs: null,
+      unverified: this.engine.verify && !r.profiling ? r : null,
+    });
     return {
       id,
       initMs,
@@ -65,6 +83,7 @@ export class Sessions {
   async run(r: RequestOf<"run">): Promise<Record<string, WireTensor>> {
     const entry = this.entry(r.model);
     const tensors = this.tensors(r.feeds);
+    await this.verify(entry, tensors);
     const start = now();
     const outputs = await call(entry.session, tensors);
     entry.firstRunMs ??= now() - start;
@@ -73,16 +92,43 @@ export class Sessions {
 
   async measure(r: RequestOf<"measure">, signal: AbortSignal): Promise<Measurement[]> {
     const entries = r.models.map(({ id }) => this.entry(id));
-    const tasks = r.models.map(({ feeds }, i) => {
-      const { session } = entries[i];
-      const tensors = this.tensors(feeds);
-      return () => call(session, tensors);
+    const feeds = r.models.map((m) => this.tensors(m.feeds));
+    for (const [i, entry] of entries.entries()) await this.verify(entry, feeds[i]);
+    const tasks = entries.map(
+      ({ session }, i) =>
+        () =>
+          call(session, feeds[i]),
+    );
+    const { before, after, minSampleMs, hold, onSample } = this.around;
+    await before?.(signal);
+    const job = { samples: 0, minSamples: (r.minSamples ?? 50) * tasks.length };
+    const samples = await sample(tasks, {
+      ...r,
+      now,
+      clockMs: this.clockMs,
+      signal,
+      minSampleMs,
+      hold,
+      onSample(task, ms) {
+        job.samples++;
+        onSample?.(job, task, ms);
+      },
     });
-    const samples = await sample(tasks, { ...r, now, clockMs: this.clockMs, signal });
-    const peakMemoryBytes = this.memory.residentBytes().peak;
+    const referenceDrift = after?.();
+    const peakMemoryBytes = this.around.residentBytes().peak;
+    const conditions = await this.around.readConditions?.();
     return samples.map((s, i) => {
       const firstRunMs = (entries[i].firstRunMs ??= s.firstRunMs);
-      return { ...s, model: r.models[i].id, firstRunMs, peakMemoryBytes };
+      const { fallen } = entries[i];
+      return {
+        ...s,
+        model: r.models[i].id,
+        firstRunMs,
+        peakMemoryBytes,
+        ...(conditions && { conditions }),
+        ...(fallen && { fallen }),
+        ...(referenceDrift === undefined ? {} : { referenceDrift }),
+      };
     });
   }
 
@@ -93,8 +139,10 @@ export class Sessions {
     try {
       const tensors = this.tensors(r.feeds);
       const breathe = breather(now);
+      await this.around.before?.(signal);
       for (let i = 0; i < r.warmup + r.calls; i++) {
         await breathe();
+        await this.around.hold?.();
         signal.throwIfAborted();
         await call(session, tensors);
       }
@@ -105,15 +153,23 @@ export class Sessions {
     const text = this.engine.endProfiling(session);
     await this.unload(r.model, false);
     const profile = readTrace(text, r.calls, r.warmup);
-    const { provider } = this.engine;
-    const stray = profile.nodes.find((n) => n.provider !== provider);
-    if (stray) {
-      throw new DeviceError(
-        "provider-mismatch",
-        `node "${stray.name}" (${stray.opType}) ran on ${stray.provider}, not on ${provider}`,
-      );
-    }
+    assertProvider(profile.nodes, this.engine);
     return profile;
+  }
+
+  /** Looks once where the model's nodes run, in a profiled session of its own. Throws DeviceError as `assertProvider` does. */
+  private async verify(entry: Entry, tensors: Record<string, ort.Tensor>): Promise<void> {
+    if (!entry.unverified) return;
+    const session = await this.engine.open(entry.unverified.bytes, { ...entry.unverified, profiling: true });
+    let text: string;
+    try {
+      await call(session, tensors);
+    } finally {
+      text = this.engine.endProfiling(session);
+      await session.release();
+    }
+    entry.fallen = assertProvider(placedNodes(text, 1, 0).nodes, this.engine);
+    entry.unverified = null;
   }
 
   /** Frees the session; with `discard`, a profile that it was writing is thrown away. */

@@ -4,6 +4,7 @@ import {
   DeviceError,
   type DeviceFacts,
   type DeviceRunner,
+  describeFallen,
   type Feeds,
   type LatencySummary,
   type LoadedModel,
@@ -36,9 +37,14 @@ export async function openDevice(o: DeviceOptions): Promise<OpenDevice> {
     return { runner: o.device, facts: await o.device.describe(), close: async () => {} };
   }
   const name = o.device ?? "local";
-  const withThreads = o.threads === undefined ? name : `${name}${name.includes(":") ? "," : ":"}threads=${o.threads}`;
-  const runner = await resolveDevice(withThreads, {
+  const settings = [
+    ...(o.threads === undefined ? [] : [`threads=${o.threads}`]),
+    ...(o.provider === undefined ? [] : [`provider=${o.provider}`]),
+    ...(o.allowFallback ? ["fallback"] : []),
+  ].join();
+  const runner = await resolveDevice(settings ? `${name}${name.includes(":") ? "," : ":"}${settings}` : name, {
     ...(o.onLog ? { log: o.onLog } : {}),
+    ...(o.onWarning ? { onNote: o.onWarning } : {}),
     ...(o.onInvite ? { onInvite: o.onInvite } : {}),
     ...(o.signal ? { signal: o.signal } : {}),
   });
@@ -138,7 +144,12 @@ export const ratioOf = (a: Timed, b: Timed): Ratio => pairedRatio(a.measurement.
 /** Conditions of a run that a reader should know of. */
 export function conditionsOf(name: string, t: Timed): string[] {
   const out: string[] = [];
-  const { drift, saturation, stopped } = t.measurement;
+  const { drift, saturation, stopped, fallen = [] } = t.measurement;
+  const throttling = t.measurement.conditions?.throttling ?? [];
+  if (throttling.length > 0)
+    out.push(`${name}: the device was held back while it was measured: ${throttling.join(", ")}`);
+  if (fallen.length > 0)
+    out.push(`${name}: ${fallen.length} nodes did not run on the provider: ${describeFallen(fallen)}`);
   if (Math.abs(drift) > 0.05)
     out.push(`${name}: the latency drifted by ${(100 * drift).toFixed(0)} % while it was measured`);
   if (saturation) out.push(`${name}: the clock is too coarse for this model (${saturation})`);
@@ -166,7 +177,9 @@ export async function evaluateOn(
   o: { limit?: number; onProgress?: Progress; stage?: string; signal?: AbortSignal } = {},
 ): Promise<Evaluation> {
   const total = Math.min(o.limit ?? split.count, split.count);
-  const loaded = await device.runner.load(model, { threads: device.facts.hardware.cores });
+  // WebAssembly has one pool of threads, made when it starts.
+  const threads = device.facts.kind === "node-cpu" ? { threads: device.facts.hardware.cores } : {};
+  const loaded = await device.runner.load(model, threads);
   const outputs: Record<string, Tensor>[] = [];
   let correct = 0;
   let judged = 0;
@@ -213,7 +226,8 @@ export async function peakMemoryOf(
   call: Tensor,
 ): Promise<number | null> {
   const { kind, runtime } = device.facts;
-  if (kind !== "node-cpu" && kind !== "node-wasm") return null;
+  const isHere = "pid" in device.runner;
+  if (!isHere || (kind !== "node-cpu" && kind !== "node-wasm")) return null;
   const { threads, graphOptimizationLevel } = runtime;
   const engine = kind === "node-cpu" ? "native" : "wasm";
   try {

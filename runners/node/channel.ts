@@ -9,13 +9,24 @@ import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { DeviceError } from "../errors.js";
+import { DeviceError, fromErrorData } from "../errors.js";
 import { type Answers, type FromWorker, PROTOCOL_VERSION, type Ready, type RequestOf } from "../protocol.js";
 import { Requests } from "../requests.js";
 import type { EngineName } from "./engineOptions.js";
+import type { ProviderName } from "./providers.js";
 
 const KEPT_LINES = 20;
 const CLOSE_GRACE_MS = 2000;
+
+/** What the worker's process runs. */
+export interface WorkerOptions {
+  engine: EngineName;
+  threads: number;
+  provider: ProviderName;
+  allowFallback: boolean;
+  /** Receives what the runtime writes; without it only errors are asked for. */
+  log?: (line: string) => void;
+}
 
 export class WorkerChannel {
   private readonly child: ChildProcess;
@@ -32,8 +43,8 @@ export class WorkerChannel {
   private started!: Ready;
 
   /** Starts the worker and waits until it can be asked. Throws DeviceError when the runtime cannot be loaded. */
-  static async open(engine: EngineName, threads: number, log?: (line: string) => void): Promise<WorkerChannel> {
-    const channel = new WorkerChannel(engine, threads, log);
+  static async open(o: WorkerOptions): Promise<WorkerChannel> {
+    const channel = new WorkerChannel(o);
     try {
       channel.started = await channel.greeting();
     } catch (error) {
@@ -44,20 +55,30 @@ export class WorkerChannel {
     return channel;
   }
 
-  private constructor(
-    engine: EngineName,
-    threads: number,
-    private readonly log?: (line: string) => void,
-  ) {
+  private constructor(private readonly o: WorkerOptions) {
+    const { log, engine, threads, provider, allowFallback } = o;
     const here = fileURLToPath(import.meta.url);
     const fromSource = here.endsWith(".ts");
     const tsx = () => pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
     const worker = join(here, `../worker.${fromSource ? "ts" : "js"}`);
-    this.child = fork(worker, [this.folder, log ? "verbose" : "quiet", engine, String(threads)], {
-      serialization: "advanced",
-      stdio: ["ignore", "pipe", "pipe", "ipc"],
-      execArgv: fromSource ? ["--import", tsx()] : [],
-    });
+    this.child = fork(
+      worker,
+      [
+        this.folder,
+        log ? "verbose" : "quiet",
+        engine,
+        String(threads),
+        provider,
+        allowFallback ? "allow-fallback" : "strict",
+      ],
+      {
+        // Under an emulator, the program of this process cannot be started as it is.
+        ...(process.env.EDGEFIT_NODE && { execPath: process.env.EDGEFIT_NODE }),
+        serialization: "advanced",
+        stdio: ["ignore", "pipe", "pipe", "ipc"],
+        execArgv: fromSource ? ["--import", tsx()] : [],
+      },
+    );
     this.listen(this.child.stdout);
     this.listen(this.child.stderr);
     this.child.on("message", (m: FromWorker) => this.receive(m));
@@ -126,11 +147,14 @@ export class WorkerChannel {
     if (!("ready" in m)) this.requests.receive(m);
     else if (m.ready) this.greet?.resolve(m);
     else {
-      const { message } = m.error;
+      const { code, message } = m.error;
       const hint = "edgefit runs where onnxruntime-node has a binary: Linux x64/arm64 (glibc), macOS arm64, Windows";
-      this.greet?.reject(
-        new DeviceError("runtime-missing", `ONNX Runtime could not be started: ${message.split("\n")[0]}`, { hint }),
+      const missing = new DeviceError(
+        "runtime-missing",
+        `ONNX Runtime could not be started: ${message.split("\n")[0]}`,
+        { hint },
       );
+      this.greet?.reject(code === "provider-missing" ? fromErrorData(m.error) : missing);
     }
   }
 
@@ -167,7 +191,7 @@ export class WorkerChannel {
       for (const line of parts) {
         this.lines.push(line);
         if (this.lines.length > KEPT_LINES) this.lines.shift();
-        this.log?.(line);
+        this.o.log?.(line);
       }
     });
   }

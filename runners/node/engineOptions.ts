@@ -1,4 +1,5 @@
 /** What a build of ONNX Runtime in Node is asked for. */
+import type { ProviderName } from "./providers.js";
 
 /** Which build of the runtime computes. */
 export type EngineName = "native" | "wasm";
@@ -10,4 +11,8 @@ export interface EngineOptions {
   verbose: boolean;
   /** Threads inside one operator. WebAssembly has one pool for all sessions, made with the first. */
   threads: number;
+  /** Of the native build. Default `cpu`. */
+  provider?: ProviderName;
+  /** Whether nodes may run on the processor although another provider was asked for. Default false. */
+  allowFallback?: boolean;
 }

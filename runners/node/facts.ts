@@ -3,8 +3,9 @@
  * Fields that cannot be read are null, not guessed.
  */
 import { readFile } from "node:fs/promises";
-import { battery, cpu, cpuFlags, cpuTemperature, mem, osInfo } from "systeminformation";
+import { cpu, cpuFlags, mem, osInfo } from "systeminformation";
 import type { DeviceFacts } from "../runner.js";
+import { readConditions } from "./conditions.js";
 
 /** The part of the facts that does not depend on the runtime. */
 export type MachineFacts = Pick<DeviceFacts, "hardware" | "os" | "conditions" | "emulated">;
@@ -20,19 +21,24 @@ export async function machineFacts(): Promise<MachineFacts> {
 }
 
 async function readFixed(): Promise<Fixed> {
-  const [processor, flags, memory, os, cpuinfo] = await Promise.all([
+  const [processor, flags, memory, os, cpuinfo, maps] = await Promise.all([
     cpu(),
     cpuFlags(),
     mem(),
     osInfo(),
     readText("/proc/cpuinfo"),
+    // Not /proc/self/maps: translators answer that one themselves.
+    readText(`/proc/self/task/${process.pid}/maps`),
   ]);
-  const name = [processor.manufacturer, processor.brand].filter(Boolean).join(" ").trim();
+  const name = [processor.manufacturer, processor.brand].filter(Boolean).join(" ").trim() || "unknown";
+  const emulated = isEmulated(name, process.arch, cpuinfo ?? "", maps ?? "");
+  // What the system says of the processor is then of the one below the translator.
+  const foreign = emulated && process.arch.startsWith("arm");
   return {
     hardware: {
-      cpu: name || "unknown",
+      cpu: foreign ? `${process.arch} emulated on ${name}` : name,
       cores: processor.physicalCores || processor.cores,
-      isa: isaOf(flags),
+      isa: foreign ? [] : isaOf(flags),
       memoryBytes: memory.total || null,
     },
     os: {
@@ -40,20 +46,7 @@ async function readFixed(): Promise<Fixed> {
       arch: process.arch,
       release: [os.distro, os.release].filter(Boolean).join(" ") || null,
     },
-    emulated: isEmulated(name, process.arch, cpuinfo ?? ""),
-  };
-}
-
-async function readConditions(): Promise<MachineFacts["conditions"]> {
-  const [governor, temperature, power] = await Promise.all([
-    readText("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-    cpuTemperature(),
-    battery(),
-  ]);
-  return {
-    governor: governor?.trim() || null,
-    temperatureC: temperature.main ?? null,
-    charging: power.hasBattery ? power.acConnected : null,
+    emulated,
   };
 }
 
@@ -90,10 +83,12 @@ export function isaOf(flags: string): string[] {
 
 /**
  * Whether instructions are translated in software (QEMU without hardware help, Rosetta): such times say nothing of a device.
- * An ordinary virtual machine is not emulated. `cpuinfo` is the text of /proc/cpuinfo, which qemu-user leaves as the host's.
+ * An ordinary virtual machine is not emulated. `cpuinfo` is the text of /proc/cpuinfo, which qemu-user below 8.1 leaves as the
+ * host's; `maps` lists the files in the process' memory, the translator among them.
  */
-export function isEmulated(cpuName: string, arch: string, cpuinfo: string): boolean {
+export function isEmulated(cpuName: string, arch: string, cpuinfo: string, maps = ""): boolean {
   if (/QEMU (TCG|Virtual)|VirtualApple/i.test(cpuName)) return true;
+  if (/\/qemu-\w+(-static)?$|\/rosetta$/m.test(maps)) return true;
   return arch.startsWith("arm") && /^flags\s*:.*\bsse2\b/m.test(cpuinfo);
 }
 

@@ -5,16 +5,23 @@ import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "../runne
 import { WorkerChannel } from "./channel.js";
 import type { EngineName } from "./engineOptions.js";
 import { machineFacts } from "./facts.js";
+import { PROVIDERS, type ProviderName } from "./providers.js";
 
 export interface LocalOptions {
   /** `wasm`: onnxruntime-web's WebAssembly, as browsers on phones run it. Default `native`. */
   engine?: EngineName;
+  /** What computes: the processor, or a GPU or neural processor through the native build. Default `cpu`. */
+  provider?: ProviderName;
+  /** Whether nodes that the provider lacks may run on the processor. Default false: such a model is refused by name. */
+  allowFallback?: boolean;
   /** Threads inside one operator. Default 1. */
   threads?: number;
   /** Default `all`, as in ONNX Runtime. */
   graphOptimizationLevel?: GraphOptimizationLevel;
   /** Receives what the runtime writes, warnings included. Without it the runtime is asked for errors only, and they are kept for crash messages. */
   log?: (line: string) => void;
+  /** Told when another build of the runtime computes than was asked for. */
+  onNote?: (note: string) => void;
 }
 
 /** The local runner also tells its process, for tests and tools. */
@@ -23,8 +30,9 @@ export interface LocalRunner extends DeviceRunner {
 }
 
 /**
- * Starts the process and waits until the runtime is loaded. Throws DeviceError where ONNX Runtime has no binary for this
- * platform, or for a thread count that is no positive whole number.
+ * Starts the process and waits until the runtime is loaded; where the native build has no binary for this platform, that is
+ * the WebAssembly one (`onNote`). Throws DeviceError where no build runs, for a provider that this machine lacks, or for a thread
+ * count that is no positive whole number.
  */
 export async function openLocalRunner(o: LocalOptions = {}): Promise<LocalRunner> {
   const threads = o.threads ?? 1;
@@ -32,16 +40,25 @@ export async function openLocalRunner(o: LocalOptions = {}): Promise<LocalRunner
   if (!Number.isInteger(threads) || threads < 1) {
     throw new DeviceError("threads", `the number of threads must be a positive whole number, not ${threads}`);
   }
-  const engine = o.engine ?? "native";
-  const channel = await WorkerChannel.open(engine, threads, o.log);
+  const { provider = "cpu", allowFallback = false } = o;
+  const channel = await WorkerChannel.open({
+    engine: o.engine ?? "native",
+    threads,
+    provider,
+    allowFallback,
+    ...(o.log && { log: o.log }),
+  });
   const { ready } = channel;
+  const native = ready.engine === "native";
+  if (ready.note) o.onNote?.(ready.note);
 
   const describe = async (): Promise<DeviceFacts> => {
     const machine = await machineFacts();
     return {
-      id: `local-${machine.os.arch}-${engine === "native" ? "cpu" : "wasm"}-t${threads}`,
-      kind: engine === "native" ? "node-cpu" : "node-wasm",
+      id: `local-${machine.os.arch}-${native ? provider : "wasm"}-t${threads}`,
+      kind: native ? PROVIDERS[provider].kind : "node-wasm",
       ...machine,
+      emulated: machine.emulated || ready.emulated,
       runtime: { ...ready.runtime, threads, graphOptimizationLevel },
       clockMs: ready.clockMs,
     };

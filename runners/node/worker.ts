@@ -8,11 +8,13 @@ import { type FromWorker, PROTOCOL_VERSION } from "../protocol.js";
 import { clockStep } from "../sampler.js";
 import { serve } from "../serve.js";
 import { now, Sessions } from "../sessions.js";
+import { readConditions } from "./conditions.js";
 import type { EngineName } from "./engineOptions.js";
 import { loadEngine } from "./loadEngine.js";
 import { resetPeak, residentBytes } from "./memory.js";
+import type { ProviderName } from "./providers.js";
 
-const [folder, verbose, engineName, threads] = process.argv.slice(2);
+const [folder, verbose, engineName, threads, provider, fallback] = process.argv.slice(2);
 const send = (message: FromWorker) => process.send?.(message);
 
 // Ctrl-C reaches the whole process group; the host decides, and its end closes the channel.
@@ -24,13 +26,15 @@ process.on("disconnect", () => {
 
 try {
   // Inside the try: on a platform without the runtime's binary this is where it shows.
-  const engine = await loadEngine(engineName as EngineName, {
+  const { name, engine, note } = await loadEngine(engineName as EngineName, {
     folder,
     verbose: verbose === "verbose",
     threads: Number(threads),
+    provider: provider as ProviderName,
+    allowFallback: fallback === "allow-fallback",
   });
   const clockMs = clockStep(now);
-  const sessions = new Sessions(engine, clockMs, { residentBytes, resetPeak });
+  const sessions = new Sessions(engine, clockMs, { residentBytes, resetPeak, readConditions });
   process.on("message", serve(sessions, send));
   const runtime = {
     package: engine.package,
@@ -38,7 +42,8 @@ try {
     node: process.versions.node,
     provider: engine.provider,
   };
-  send({ ready: true, protocol: PROTOCOL_VERSION, runtime, clockMs });
+  const emulated = engine.emulated ?? false;
+  send({ ready: true, protocol: PROTOCOL_VERSION, engine: name, runtime, clockMs, emulated, ...(note && { note }) });
 } catch (error) {
   send({ ready: false, error: toErrorData(error, "runtime-missing") });
 }

@@ -3,7 +3,7 @@ import type { Argv } from "yargs";
 import { checkOutputFolder } from "../report/index.js";
 import type { Command, FlagsOf } from "./command.js";
 import { fitAndWrite } from "./fit.js";
-import { budgetFlags, deviceFlags, examples, given, optionalNumber, seedFlag } from "./flags.js";
+import { budgetFlags, deviceFlags, deviceOptions, examples, given, optionalNumber, seedFlag } from "./flags.js";
 
 const declare = (y: Argv) =>
   examples(
@@ -27,7 +27,7 @@ export const demo: Command<FlagsOf<typeof declare>> = {
   async run(flags, context) {
     const { terminal, signal } = context;
     const numbers = given({
-      threads: optionalNumber("--threads", flags.threads, 1),
+      ...deviceOptions(flags),
       limit: optionalNumber("--limit", flags.limit, 1),
       seed: optionalNumber("--seed", flags.seed, 0),
     });
@@ -38,10 +38,6 @@ export const demo: Command<FlagsOf<typeof declare>> = {
     const data = await openEyeStateDataset({ train: TRAIN_EYES });
     await data.prepare({ onProgress: terminal.progress, signal });
     const model = eyeStateModelPath();
-    await fitAndWrite(
-      { model, data, budget: String(flags.budget), device: flags.device, ...numbers },
-      flags.out,
-      context,
-    );
+    await fitAndWrite({ model, data, budget: String(flags.budget), ...numbers }, flags.out, context);
   },
 };

@@ -6,7 +6,7 @@ import { EdgefitError } from "../graph/errors.js";
 import { checkOutputFolder, writeFitOutput } from "../report/index.js";
 import type { Colors } from "./colors.js";
 import type { Command, Context, FlagsOf } from "./command.js";
-import { commonOptions, deviceFlags, examples, given, optionalNumber } from "./flags.js";
+import { commonOptions, deviceFlags, deviceOptions, examples, given } from "./flags.js";
 import { facts, table } from "./tables.js";
 
 const actions = ["list", "show", "validate", "diff", "export"] as const;
@@ -95,9 +95,8 @@ async function exportTo(flags: Flags, id: string, context: Context): Promise<voi
   const exported = await exportDevice({
     id,
     ...given({
-      device: flags.device,
       model: flags.model,
-      threads: optionalNumber("--threads", flags.threads, 1),
+      ...deviceOptions(flags),
     }),
     ...commonOptions(context),
   });

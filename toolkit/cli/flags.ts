@@ -46,6 +46,17 @@ export const deviceFlags = <T>(y: Argv<T>) =>
       requiresArg: true,
       group: "Device:",
       describe: "threads of the runtime there (1, or what the device says)",
+    })
+    .option("provider", {
+      type: "string",
+      requiresArg: true,
+      group: "Device:",
+      describe: "what computes: cpu, webgpu, cuda, directml or coreml (with --device local)",
+    })
+    .option("allow-fallback", {
+      type: "boolean",
+      group: "Device:",
+      describe: "let nodes that the provider lacks run on the processor, and name them",
     });
 
 export const dimFlags = <T>(y: Argv<T>) =>
@@ -144,6 +155,15 @@ export function preprocessOption(f: {
   const option = given({ file: f.preprocess, flags: Object.keys(flags).length > 0 ? flags : undefined });
   return Object.keys(option).length > 0 ? option : undefined;
 }
+
+/** Device options from their flags, where they were given. */
+export const deviceOptions = (f: { device: string; threads?: Text; provider?: string; "allow-fallback"?: boolean }) =>
+  given({
+    device: f.device,
+    threads: optionalNumber("--threads", f.threads, 1),
+    provider: f.provider,
+    allowFallback: f["allow-fallback"],
+  });
 
 /** What every story is told about its caller. */
 export function commonOptions({ terminal, signal }: Context): CommonOptions {

@@ -4,6 +4,7 @@ import type { Command, FlagsOf } from "./command.js";
 import {
   commonOptions,
   deviceFlags,
+  deviceOptions,
   dimFlags,
   dimValues,
   examples,
@@ -31,15 +32,14 @@ export const profile: Command<FlagsOf<typeof declare>> = {
   describe: "Measure what each kernel costs on a device, once",
   builder: declare,
   async run(flags, context) {
-    const { model, device, int8, refresh } = flags;
+    const { model, int8, refresh } = flags;
     const { profile: run } = await import("../profileDevice.js");
     const found = await run({
       ...given({
         model,
-        device,
         int8,
         refresh,
-        threads: optionalNumber("--threads", flags.threads, 1),
+        ...deviceOptions(flags),
         seed: optionalNumber("--seed", flags.seed, 0),
         dims: dimValues(flags.dim),
       }),

@@ -5,6 +5,7 @@ import {
   commonOptions,
   dataFlags,
   deviceFlags,
+  deviceOptions,
   dimFlags,
   dimValues,
   examples,
@@ -35,14 +36,13 @@ export const validate: Command<FlagsOf<typeof declare>> = {
   describe: "Measure speed and accuracy of one or two models",
   builder: declare,
   async run(flags, context) {
-    const { model, other, device, data } = flags;
+    const { model, other, data } = flags;
     const { validate: run } = await import("../validate.js");
     const found = await run({
       models: other === undefined ? [model] : [model, other],
       ...given({
-        device,
         data,
-        threads: optionalNumber("--threads", flags.threads, 1),
+        ...deviceOptions(flags),
         limit: optionalNumber("--limit", flags.limit, 1),
         seed: optionalNumber("--seed", flags.seed, 0),
         dims: dimValues(flags.dim),

@@ -7,6 +7,7 @@ import {
   commonOptions,
   dataFlags,
   deviceFlags,
+  deviceOptions,
   dimFlags,
   dimValues,
   examples,
@@ -58,18 +59,17 @@ export const verify: Command<FlagsOf<typeof declare>> = {
   describe: "Compare speed and accuracy with an earlier result",
   builder: declare,
   async run(flags, context) {
-    const { model, other, device, data, against } = flags;
+    const { model, other, data, against } = flags;
     const tolerance = optionalNumber("--tolerance", flags.tolerance, 0);
     const { verify: run } = await import("../verify.js");
     const found = await run({
       models: other === undefined ? [model] : [model, other],
       against,
       ...given({
-        device,
         data,
         tolerance: tolerance === undefined ? undefined : tolerance / 100,
         maxDrop: optionalNumber("--max-drop", flags["max-drop"], 0),
-        threads: optionalNumber("--threads", flags.threads, 1),
+        ...deviceOptions(flags),
         limit: optionalNumber("--limit", flags.limit, 1),
         seed: optionalNumber("--seed", flags.seed, 0),
         dims: dimValues(flags.dim),
