@@ -42,9 +42,9 @@ export class Requests {
     }
   }
 
-  /** An answer came in. Answers to requests that are no longer open are dropped. */
-  receive(m: Extract<FromWorker, { id: number }>): void {
-    this.settle(m.id, (p) => (m.ok ? p.resolve(m.value as never) : p.reject(fromErrorData(m.error))));
+  /** An answer came in. Answers to requests that are no longer open are dropped, and false is returned. */
+  receive(m: Extract<FromWorker, { id: number }>): boolean {
+    return this.settle(m.id, (p) => (m.ok ? p.resolve(m.value as never) : p.reject(fromErrorData(m.error))));
   }
 
   /** Nothing more can be asked, for this reason; open requests fail with the first one given. */
@@ -61,11 +61,12 @@ export class Requests {
     });
   }
 
-  private settle(id: number, how: (p: Pending) => void): void {
+  private settle(id: number, how: (p: Pending) => void): boolean {
     const pending = this.pending.get(id);
-    if (!pending) return;
+    if (!pending) return false;
     this.pending.delete(id);
     if (this.pending.size === 0) this.onBusy(false);
     how(pending);
+    return true;
   }
 }

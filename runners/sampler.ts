@@ -23,6 +23,12 @@ export interface SamplerOptions {
   callsBeforeSample?: number;
   seed?: number;
   signal?: AbortSignal;
+  /** A sample takes at least this long, by several calls where one is shorter. Default 0. */
+  minSampleMs?: number;
+  /** Asked before each sample; a promise holds the work up until it settles, and the task is then called once untimed. */
+  hold?: () => Promise<void> | null;
+  /** Told of every sample, between calls: number of the task, and milliseconds per call. */
+  onSample?: (task: number, ms: number) => void;
 }
 
 /** What the loop finds out about one task; the runner adds the model's id and the memory. */
@@ -51,13 +57,25 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
   } = options;
   const callsBeforeSample = options.callsBeforeSample ?? (tasks.length > 1 ? 1 : 0);
   const clockMs = options.clockMs ?? clockStep(now);
-  const begin = now();
+  /** Time without what was spent held up. */
+  let heldMs = 0;
+  const spent = () => now() - heldMs;
+  const begin = spent();
 
   const breathe = breather(now);
+  const shortestMs = Math.max(STEPS_PER_SAMPLE * clockMs, options.minSampleMs ?? 0);
 
   const timed = async (call: () => unknown, calls: number): Promise<number> => {
     await breathe();
     signal?.throwIfAborted();
+    const held = options.hold?.();
+    if (held) {
+      const from = now();
+      await held;
+      heldMs += now() - from;
+      signal?.throwIfAborted();
+      await call();
+    }
     const start = now();
     for (let i = 0; i < calls; i++) await call();
     return now() - start;
@@ -67,27 +85,27 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
   for (const [index, call] of tasks.entries()) {
     // Warm-ups may use half of the time, evenly shared, so that a slow model still gets samples.
     const until = begin + ((index + 1) * maxTimeMs) / (2 * tasks.length);
-    const warmStart = now();
+    const warmStart = spent();
     const firstRunMs = await timed(call, 1);
     let warmups = 1;
     let laterMs = 0;
-    while ((warmups < warmup || now() - warmStart < minWarmupMs) && now() < until) {
+    while ((warmups < warmup || spent() - warmStart < minWarmupMs) && spent() < until) {
       laterMs += await timed(call, 1);
       warmups++;
     }
     const expectedMs = warmups > 1 ? laterMs / (warmups - 1) : firstRunMs;
     let callsPerSample = 1;
-    for (let batchMs = expectedMs; batchMs < STEPS_PER_SAMPLE * clockMs && callsPerSample < MAX_CALLS_PER_SAMPLE; ) {
+    for (let batchMs = expectedMs; batchMs < shortestMs && callsPerSample < MAX_CALLS_PER_SAMPLE; ) {
       callsPerSample *= 2;
       batchMs = await timed(call, callsPerSample);
       warmups += callsPerSample;
     }
-    states.push({ call, firstRunMs, warmups, callsPerSample, samples: [] as number[] });
+    states.push({ task: index, call, firstRunMs, warmups, callsPerSample, samples: [] as number[] });
   }
 
   const random = xoroshiro128plus(seed);
   const order = [...states];
-  const start = now();
+  const start = spent();
   let rounds = 0;
   let stopped: Samples["stopped"] | undefined;
   while (!stopped) {
@@ -97,11 +115,13 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
     }
     for (const s of order) {
       if (callsBeforeSample > 0) await timed(s.call, callsBeforeSample);
-      s.samples.push((await timed(s.call, s.callsPerSample)) / s.callsPerSample);
+      const ms = (await timed(s.call, s.callsPerSample)) / s.callsPerSample;
+      s.samples.push(ms);
+      options.onSample?.(s.task, ms);
     }
     rounds++;
-    if (rounds >= minSamples && now() - start >= minTimeMs) stopped = "enough";
-    else if (now() - begin >= maxTimeMs) stopped = "cap";
+    if (rounds >= minSamples && spent() - start >= minTimeMs) stopped = "enough";
+    else if (spent() - begin >= maxTimeMs) stopped = "cap";
   }
 
   return states.map(({ firstRunMs, warmups, callsPerSample, samples }) => {

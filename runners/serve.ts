@@ -8,11 +8,11 @@ export function serve(sessions: Sessions, send: (message: FromWorker) => void): 
   const running = new Map<number, AbortController>();
   let queue = Promise.resolve();
   return (message) => {
-    if ("note" in message) return;
     if ("abort" in message) {
       running.get(message.abort)?.abort(new DeviceError("aborted", "the work on the device was stopped"));
       return;
     }
+    if (!("request" in message)) return; // for a screen
     const { id, request } = message;
     const controller = new AbortController();
     running.set(id, controller);

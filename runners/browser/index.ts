@@ -3,12 +3,12 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { type Browser, chromium } from "playwright-core";
 import { DeviceError } from "../errors.js";
-import type { JoinedDevice } from "../hub/joined.js";
+import { openLastingRunner } from "../hub/lasting.js";
+import type { Lease } from "../hub/registry.js";
 import { openHub } from "../hub/server.js";
 import { machineFacts } from "../node/facts.js";
-import { runnerOver } from "../remote.js";
 import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "../runner.js";
-import type { WebProvider } from "../web/hello.js";
+import type { Hello, WebProvider } from "../web/hello.js";
 
 export interface BrowserOptions {
   /** Default `wasm`. */
@@ -20,6 +20,8 @@ export interface BrowserOptions {
   executable?: string;
   /** Receives what the page writes to its console. */
   log?: (line: string) => void;
+  /** Told when the browser crashed and is started again. */
+  onNote?: (text: string) => void;
 }
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"];
@@ -34,7 +36,10 @@ export function findChromium(env: NodeJS.ProcessEnv = process.env): string | und
   return [...candidates, mac].find((path) => existsSync(path));
 }
 
-/** Starts browser and page and waits until the runtime runs in it. Throws DeviceError without a browser, or when it fails. */
+/**
+ * Starts browser and page and waits until the runtime runs in it. A browser that crashes is started again, and what it was doing
+ * is repeated. Throws DeviceError without a browser, or when it fails.
+ */
 export async function openBrowserRunner(o: BrowserOptions = {}): Promise<DeviceRunner> {
   const { provider = "wasm", threads = 1, graphOptimizationLevel = "all" } = o;
   const executablePath = o.executable ?? findChromium();
@@ -43,61 +48,56 @@ export async function openBrowserRunner(o: BrowserOptions = {}): Promise<DeviceR
       hint: "install one (Debian: apt-get install chromium), or name it with EDGEFIT_CHROMIUM",
     });
   }
-  let joined!: (device: JoinedDevice) => void;
-  const device = new Promise<JoinedDevice>((resolve) => {
-    joined = resolve;
-  });
-  const hub = await openHub({ maxDevices: 1, onJoin: (d) => joined(d) });
+  const hub = await openHub();
   let browser: Browser | undefined;
   const close = async (): Promise<void> => {
     await browser?.close();
     await hub.close();
   };
-  try {
-    browser = await chromium.launch({
-      executablePath,
-      headless: true,
-      // A container's root user has no sandbox; the page is ours and reaches nothing but this machine.
-      chromiumSandbox: process.getuid?.() !== 0,
-      args: [
-        "--disable-background-timer-throttling",
-        "--disable-renderer-backgrounding",
-        ...(provider === "webgpu"
-          ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--disable-gpu"]
-          : []),
-      ],
-      handleSIGINT: false,
-      handleSIGTERM: false,
-      handleSIGHUP: false,
-    });
+
+  async function attach(): Promise<Lease> {
+    await browser?.close();
+    browser = await launch(executablePath!, provider);
     const page = await browser.newPage();
-    const failed = new Promise<never>((_, reject) => {
-      const fail = (message: string) => reject(new DeviceError("page-failed", `the page failed: ${message}`));
-      page.on("pageerror", (e) => fail(e.message));
-      page.on("crash", () => fail("it crashed"));
-      if (o.log) page.on("console", (m) => o.log?.(m.text()));
-      setTimeout(() => fail("it did not join within a minute"), 60_000).unref();
-    });
-    await page.goto(hub.pageUrl("localhost", { provider, threads: String(threads) }));
-    const { hello, link } = await Promise.race([device, failed]);
-    failed.catch(() => {}); // after joining, the end of the socket tells
-    const describe = async (): Promise<DeviceFacts> => {
-      const machine = await machineFacts();
-      return {
-        ...machine,
-        id: `browser-${machine.os.arch}-${provider}-t${hello.page!.threads}`,
-        kind: provider === "wasm" ? "web-wasm" : "web-webgpu",
-        emulated: machine.emulated || (hello.page!.adapter?.isFallback ?? false),
-        runtime: { ...hello.runtime, threads: hello.page!.threads, graphOptimizationLevel },
-        clockMs: hello.clockMs,
-      };
+    const failure = new AbortController();
+    const fail = (message: string) => failure.abort(new DeviceError("page-failed", `the page failed: ${message}`));
+    page.on("pageerror", (e) => fail(e.message));
+    page.on("crash", () => fail("it crashed"));
+    if (o.log) page.on("console", (m) => o.log?.(m.text()));
+    const late = setTimeout(() => fail("it did not join within a minute"), 60_000);
+    try {
+      await page.goto(hub.pageUrl("localhost", { provider, threads: String(threads), unattended: "1" }));
+      return await hub.devices.lease({}, { signal: failure.signal });
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  async function describe(hello: Hello): Promise<DeviceFacts> {
+    const machine = await machineFacts();
+    const page = hello.page!;
+    return {
+      ...machine,
+      id: `browser-${machine.os.arch}-${provider}-t${page.threads}`,
+      kind: provider === "wasm" ? "web-wasm" : "web-webgpu",
+      emulated: machine.emulated || (provider === "webgpu" && (page.adapter?.isFallback ?? false)),
+      runtime: { ...hello.runtime, threads: page.threads, graphOptimizationLevel },
+      clockMs: hello.clockMs,
     };
-    const runner = runnerOver(link, { describe, threads: hello.page!.threads, graphOptimizationLevel });
+  }
+
+  try {
+    const runner = await openLastingRunner({
+      attach,
+      describe,
+      graphOptimizationLevel,
+      onLost: (reason) => o.onNote?.(`${reason.message}; the browser is started again`),
+    });
     let closing: Promise<void> | undefined;
     return {
       ...runner,
       close: () => {
-        closing ??= link.close().then(close);
+        closing ??= runner.close().then(close);
         return closing;
       },
     };
@@ -106,3 +106,19 @@ export async function openBrowserRunner(o: BrowserOptions = {}): Promise<DeviceR
     throw error;
   }
 }
+
+const launch = (executablePath: string, provider: WebProvider): Promise<Browser> =>
+  chromium.launch({
+    executablePath,
+    headless: true,
+    // A container's root user has no sandbox; the page is ours and reaches nothing but this machine.
+    chromiumSandbox: process.getuid?.() !== 0,
+    args: [
+      "--disable-background-timer-throttling",
+      "--disable-renderer-backgrounding",
+      ...(provider === "webgpu" ? ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--disable-gpu"] : []),
+    ],
+    handleSIGINT: false,
+    handleSIGTERM: false,
+    handleSIGHUP: false,
+  });

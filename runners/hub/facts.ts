@@ -60,7 +60,8 @@ export function deviceName({ page, machine, device }: Hello): string {
   if (android && android !== "K") return slug(android);
   const apple = /\b(iPhone|iPad)\b/.exec(agent)?.[1];
   if (apple) return slug(apple);
-  const browser = /\b(Edg|Firefox|Chrome|Safari)/.exec(agent)?.[1] ?? "browser";
+  // Each browser names those that it wants to pass for as well.
+  const browser = ["Edg", "Firefox", "Chrome", "Safari"].find((b) => agent.includes(`${b}/`)) ?? "browser";
   return slug(`${browser}-${platformOf(agent)}`);
 }
 

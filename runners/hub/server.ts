@@ -1,111 +1,168 @@
 /**
- * The server that pages join: it hands out the page, and holds one socket per device. Pages served here are isolated
+ * The server that devices join: it hands out the page, and holds one socket per device. Pages served here are isolated
  * (threads, fine clock) wherever the browser counts the address as secure.
  */
 import { randomBytes, timingSafeEqual } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import type { IncomingMessage } from "node:http";
-import { createRequire } from "node:module";
-import type { AddressInfo } from "node:net";
-import { dirname, join } from "node:path";
-import fastify from "fastify";
+import type { IncomingMessage, Server } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import fastify, { type FastifyInstance } from "fastify";
 import { type WebSocket, WebSocketServer } from "ws";
 import { DeviceError } from "../errors.js";
-import { PAGE } from "../web/html.js";
-import { pageScripts } from "./bundle.js";
+import { CLOSED } from "../web/hello.js";
+import { CONTROL, serveClient, serveList } from "./control.js";
 import { type JoinedDevice, receiveDevice } from "./joined.js";
+import { LIMITS, type Limits, rateLimit } from "./limits.js";
+import { serveFiles } from "./pages.js";
+import { Registry } from "./registry.js";
 
 export interface HubOptions {
   /** Address to listen on. Default 127.0.0.1: this machine only. */
   host?: string;
   /** Default: any free port. */
   port?: number;
-  /** Default: a new random one. */
+  /** What devices must show. Default: a new random one. */
   token?: string;
-  /** Largest message that a device may send, in bytes. Default 256 MiB. */
-  maxMessageBytes?: number;
-  /** Devices at once. Default 64. */
-  maxDevices?: number;
+  /** What hosts in other processes must show. Absent: none is let in. */
+  controlToken?: string;
+  /** A second listener, for browsers that ask for a secure address. */
+  https?: { key: string; cert: string; port?: number };
+  limits?: Partial<Limits>;
   onJoin?(device: JoinedDevice): void;
 }
 
 export interface Hub {
   readonly port: number;
+  /** null without https. */
+  readonly httpsPort: number | null;
   readonly token: string;
-  /** Address of the page for a host name or address, token included. */
-  pageUrl(host: string, query?: Record<string, string>): string;
+  readonly devices: Registry;
+  /** Address of the page for a host name or address, token included; https where there is one and `secure` is not false. */
+  pageUrl(host: string, query?: Record<string, string>, secure?: boolean): string;
   close(): Promise<void>;
 }
 
-/** Lets a page use threads and a fine clock (cross-origin isolation; HTML standard, section 7.1.3). */
-const ISOLATION = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-  "Cross-Origin-Resource-Policy": "same-origin",
-};
+const fieldOf = (query: URLSearchParams, name: string): string => query.get(name) ?? "";
 
 /** Starts the server. Throws DeviceError `hub-listen` when the address cannot be had. */
 export async function openHub(o: HubOptions = {}): Promise<Hub> {
   const token = o.token ?? randomBytes(18).toString("base64url");
-  const app = fastify({ logger: false, forceCloseConnections: true });
-  app.addHook("onSend", async (_, reply) => {
-    reply.headers({ ...ISOLATION, "Cache-Control": "no-cache" });
-  });
-  app.get("/", (_, reply) => reply.type("text/html; charset=utf-8").send(PAGE));
-  for (const [name, text] of await pageScripts())
-    app.get(`/${name}`, (_, reply) => reply.type("text/javascript; charset=utf-8").send(text));
-  const dist = dirname(createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"));
-  app.get<{ Params: { file: string } }>("/ort/:file", async ({ params: { file } }, reply) => {
-    const type = /^ort[\w.-]*\.(wasm|mjs)$/.exec(file)?.[1];
-    if (!type) return reply.code(404).send();
-    const bytes = await readFile(join(dist, file)).catch(() => undefined);
-    if (!bytes) return reply.code(404).send();
-    return reply.type(type === "wasm" ? "application/wasm" : "text/javascript; charset=utf-8").send(bytes);
-  });
+  const limits = { ...LIMITS, ...o.limits };
+  const host = o.host ?? "127.0.0.1";
+  const devices = new Registry();
+  const isToken = (given: string) => same(given, token);
+  const isControl = (authorization = "") =>
+    o.controlToken !== undefined && same(authorization, `Bearer ${o.controlToken}`);
 
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: limits.messageBytes });
   const open = new Set<WebSocket>();
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: o.maxMessageBytes ?? 256 * 2 ** 20 });
-  app.server.on("upgrade", (request: IncomingMessage, socket, head) => {
-    const url = new URL(request.url ?? "/", "http://hub");
+  /** Sockets that have not greeted yet, oldest first. */
+  const silent = new Set<WebSocket>();
+  const mayFail = rateLimit(20);
+
+  const join = (ws: WebSocket): void => {
+    silent.add(ws);
+    for (const oldest of silent) {
+      if (silent.size <= limits.silentSockets) break;
+      silent.delete(oldest);
+      oldest.terminate();
+    }
+    receiveDevice(ws, limits).then(
+      (device) => {
+        silent.delete(ws);
+        if (devices.list().length >= limits.devices)
+          return ws.close(CLOSED.full, "the hub has as many devices as it takes");
+        devices.add(device);
+        o.onJoin?.(device);
+      },
+      (error: Error) => {
+        silent.delete(ws);
+        ws.close(CLOSED.malformed, error.message.slice(0, 120));
+        setTimeout(() => ws.terminate(), 1000).unref();
+      },
+    );
+  };
+
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const refuse = (status: string) => socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
-    if (url.pathname !== "/join") refuse("404 Not Found");
-    else if (!sameToken(url.searchParams.get("token") ?? "", token)) refuse("401 Unauthorized");
-    else if (open.size >= (o.maxDevices ?? 64)) refuse("503 Service Unavailable");
-    else {
+    socket.on("error", () => socket.destroy());
+    const { pathname, searchParams } = new URL(request.url ?? "/", "http://hub");
+    const accept = (serve: (ws: WebSocket) => void) =>
       sockets.handleUpgrade(request, socket, head, (ws) => {
         open.add(ws);
         ws.on("close", () => open.delete(ws));
         ws.on("error", () => ws.terminate());
-        receiveDevice(ws).then(
-          (device) => o.onJoin?.(device),
-          () => ws.terminate(),
-        );
+        serve(ws);
       });
+    if (pathname === "/join") {
+      if (isToken(fieldOf(searchParams, "token"))) accept(join);
+      else refuse(mayFail() ? "401 Unauthorized" : "429 Too Many Requests");
+    } else if (pathname === CONTROL.attach) {
+      if (isControl(request.headers.authorization)) accept((ws) => void serveClient(ws, searchParams, devices));
+      else refuse(mayFail() ? "401 Unauthorized" : "429 Too Many Requests");
+    } else refuse("404 Not Found");
+  };
+
+  const listen = async (port: number | undefined, https?: { key: string; cert: string }): Promise<FastifyInstance> => {
+    const app = fastify({ logger: false, forceCloseConnections: true, ...(https ? { https } : {}) }) as FastifyInstance;
+    const secureUrl = () => (httpsApp ? `https://{host}:${portOf(httpsApp)}` : null);
+    await serveFiles(app, isToken, secureUrl);
+    serveList(app, devices, isControl);
+    const server = app.server as Server;
+    server.maxConnections = 512;
+    server.on("upgrade", (request, socket, head) => upgrade(request, socket, head));
+    server.on("connection", (socket: Socket) => socket.setNoDelay(true));
+    try {
+      await app.listen({ host, port: port ?? 0 });
+    } catch (cause) {
+      await app.close();
+      const inUse = (cause as NodeJS.ErrnoException).code === "EADDRINUSE";
+      throw new DeviceError(
+        "hub-listen",
+        `the hub cannot listen there: ${inUse ? "the port is in use" : (cause as Error).message}`,
+        {
+          where: `${host}:${port ?? 0}`,
+          hint: inUse ? "choose another with --port, or --port 0 for any free one" : "choose another address or port",
+          cause,
+        },
+      );
     }
-  });
-  try {
-    await app.listen({ host: o.host ?? "127.0.0.1", port: o.port ?? 0 });
-  } catch (cause) {
-    throw new DeviceError("hub-listen", `the hub cannot listen there: ${(cause as Error).message}`, {
-      where: `${o.host ?? "127.0.0.1"}:${o.port ?? 0}`,
-      hint: "choose another port",
-      cause,
-    });
+    return app;
+  };
+
+  let httpsApp: FastifyInstance | undefined;
+  const app = await listen(o.port);
+  const close = async () => {
+    for (const ws of open) ws.terminate();
+    sockets.close();
+    await Promise.all([app.close(), httpsApp?.close()]);
+  };
+  if (o.https) {
+    try {
+      httpsApp = await listen(o.https.port, { key: o.https.key, cert: o.https.cert });
+    } catch (error) {
+      await close();
+      throw error;
+    }
   }
-  const { port } = app.server.address() as AddressInfo;
+  const port = portOf(app);
+  const httpsPort = httpsApp ? portOf(httpsApp) : null;
   return {
     port,
+    httpsPort,
     token,
-    pageUrl: (host, query = {}) => `http://${host}:${port}/?${new URLSearchParams({ token, ...query })}`,
-    async close() {
-      for (const ws of open) ws.terminate();
-      sockets.close();
-      await app.close();
+    devices,
+    pageUrl(name, query = {}, secure = true) {
+      const origin = secure && httpsPort !== null ? `https://${name}:${httpsPort}` : `http://${name}:${port}`;
+      return `${origin}/?${new URLSearchParams({ token, ...query })}`;
     },
+    close,
   };
 }
 
-function sameToken(given: string, token: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(token)];
+const portOf = (app: FastifyInstance): number => (app.server.address() as AddressInfo).port;
+
+function same(given: string, wanted: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(wanted)];
   return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -1,106 +1,105 @@
 /// <reference lib="dom" />
-/** The worker of a page: joins a hub by a socket, runs what it is asked, and tells the page how it goes. */
+/** The worker of a page: runs what it is asked, and tells the page how it goes. Its end is the end of everything that it loaded. */
 import { toErrorData } from "../errors.js";
-import { type FromHost, type FromWorker, PROTOCOL_VERSION } from "../protocol.js";
-import type { Measurement } from "../runner.js";
 import { clockStep } from "../sampler.js";
 import { serve } from "../serve.js";
-import { now, Sessions } from "../sessions.js";
+import { now, Sessions, UNKNOWN } from "../sessions.js";
 import { median, quantile } from "../stats.js";
-import { decodeMessage, encodeMessage } from "../wire.js";
 import { webEngine } from "./engine.js";
-import type { Hello, PageHello, Setup, Status } from "./hello.js";
+import type { FromPageWorker, Setup, ToWorker } from "./hello.js";
+import { type Pace, pace } from "./reference.js";
 
-const tell = (status: Status) => postMessage(status);
+/** Shorter calls are timed several at a time. */
+const MIN_SAMPLE_MS = 20;
+const TELL_MS = 400;
+const SHOWN_SAMPLES = 60;
 
-addEventListener("message", ({ data }: MessageEvent<Setup>) => void join(data), { once: true });
+const tell = (message: FromPageWorker) => postMessage(message);
 
-async function join(setup: Setup): Promise<void> {
-  tell({ state: "starting" });
-  const socket = new WebSocket(setup.socket);
-  socket.binaryType = "arraybuffer";
-  await new Promise<void>((resolve) => {
-    socket.onopen = () => resolve();
-    socket.onclose = () => tell({ state: "lost" });
-  });
-  const send = (message: unknown) => socket.send(encodeMessage(message));
+let answer: ReturnType<typeof serve> | undefined;
+/** Set while the page is hidden: settles when it is seen again. */
+let hidden: Promise<void> | null = null;
+let seen = () => {};
+let goOn = false;
+
+addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
+  if ("setup" in data) void start(data.setup);
+  else if ("message" in data) answer?.(data.message);
+  else if ("goOn" in data) goOn = true;
+  else if (!data.hidden) {
+    hidden = null;
+    seen();
+  } else
+    hidden ??= new Promise((resolve) => {
+      seen = resolve;
+    });
+});
+
+async function start(setup: Setup): Promise<void> {
   try {
     const threads = crossOriginIsolated ? setup.threads : 1;
     const engine = await webEngine(setup.provider, threads, new URL("/ort/", location.href).href);
     const clockMs = clockStep(now);
-    const answer = serve(new Sessions(engine, clockMs), (m) => {
-      show(m);
-      send(m);
+    const sessions = new Sessions(engine, clockMs, {
+      ...UNKNOWN,
+      minSampleMs: MIN_SAMPLE_MS,
+      ...(setup.unattended ? {} : watchful(pace(now, clockMs))),
+      hold: () => hidden,
+      onSample: liveTeller(),
     });
-    socket.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => {
-      const message = decodeMessage(new Uint8Array(data)) as FromHost;
-      if ("request" in message) tell({ state: "working", what: nameOf(message.request), done: ++served });
-      answer(message);
-    };
-    send(
-      await hello(
-        setup,
-        threads,
-        { package: engine.package, version: engine.version, provider: engine.provider },
-        clockMs,
-      ),
-    );
-    tell({ state: "joined" });
+    answer = serve(sessions, (m) => tell({ answer: m }));
+    const { package: name, version, provider } = engine;
+    tell({ started: { runtime: { package: name, version, provider }, clockMs, threads } });
   } catch (error) {
-    const data = toErrorData(error, "runtime-missing");
-    send({ ready: false, error: { code: data.code, message: data.message.slice(0, 300) } });
-    tell({ state: "failed", reason: data.message });
+    const { code, message } = toErrorData(error, "runtime-missing");
+    tell({ failed: { code, message: message.slice(0, 300) } });
   }
 }
 
-let served = 0;
-
-const nameOf = (request: unknown): string => String((request as { type?: unknown } | null)?.type ?? "work");
-
-/** Latencies, for the page; the answer itself goes to the host. */
-function show(m: FromWorker): void {
-  if (!("ok" in m) || !m.ok || !Array.isArray(m.value)) return;
-  const last = (m.value as Measurement[]).at(-1);
-  if (!last?.samplesMs?.length) return;
-  const { samplesMs } = last;
-  tell({ state: "measured", p50Ms: median(samplesMs), p95Ms: quantile(samplesMs, 0.95), samples: samplesMs.length });
-}
-
-/** As browsers give it; older ones have `isFallbackAdapter` on the adapter itself. */
-interface Adapter {
-  info?: { vendor?: string; architecture?: string; isFallbackAdapter?: boolean };
-  isFallbackAdapter?: boolean;
-}
-
-async function hello(
-  setup: Setup,
-  threads: number,
-  runtime: Hello["runtime"],
-  clockMs: number,
-): Promise<Hello & { page: PageHello }> {
-  const machine = navigator as Navigator & { deviceMemory?: number };
-  const gpu = (navigator as { gpu?: { requestAdapter(): Promise<unknown> } }).gpu;
-  const adapter = setup.provider === "webgpu" ? ((await gpu?.requestAdapter()) as Adapter | null | undefined) : null;
+/** Waits before a job while the device is hot, and tells afterwards by how much it became slower. */
+function watchful(reference: Pace) {
+  let before = 0;
   return {
-    ready: true,
-    protocol: PROTOCOL_VERSION,
-    runtime,
-    clockMs,
-    page: {
-      provider: setup.provider,
-      threads,
-      userAgent: machine.userAgent.slice(0, 300),
-      cores: machine.hardwareConcurrency || 1,
-      memoryBytes: machine.deviceMemory ? machine.deviceMemory * 2 ** 30 : null,
-      isolated: crossOriginIsolated,
-      secure: isSecureContext,
-      adapter: adapter
-        ? {
-            vendor: adapter.info?.vendor ?? "",
-            architecture: adapter.info?.architecture ?? "",
-            isFallback: adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter ?? false,
-          }
-        : null,
+    async before(signal: AbortSignal) {
+      goOn = false;
+      await reference.cool({
+        signal,
+        skip: () => goOn,
+        tell(slower, waiting) {
+          before = slower;
+          tell({ pace: { slower, waiting } });
+        },
+      });
+    },
+    after() {
+      const slower = reference.look();
+      tell({ pace: { slower, waiting: false } });
+      return (1 + slower) / (1 + before) - 1;
     },
   };
 }
+
+/** Of a job with several models, the first one's latency is shown: it is the one that the others are compared with. */
+function liveTeller() {
+  let last = 0;
+  let samples: number[] = [];
+  let current: unknown;
+  return (job: { samples: number; minSamples: number }, task: number, ms: number): void => {
+    if (job !== current) samples = [];
+    current = job;
+    if (task === 0) samples.push(ms);
+    if (now() - last < TELL_MS || samples.length === 0) return;
+    last = now();
+    tell({
+      live: {
+        p50Ms: median(samples),
+        p95Ms: quantile(samples, 0.95),
+        recent: samples.slice(-SHOWN_SAMPLES),
+        samples: samples.length,
+        done: Math.min(1, job.samples / job.minSamples),
+      },
+    });
+  };
+}
+
+setInterval(() => tell({ alive: true }), 1000);
