@@ -66,11 +66,12 @@ const allowed: Record<string, readonly string[]> = {
   report: base,
   floor: ["graph", "data", "runners"],
   story: stories,
+  fleet: [...stories, "story"],
   api: [...stories, "story"],
   "device-profiles": [],
   runners: ["device-profiles"],
   samples: [...stories, "story"],
-  cli: [...stories, "story", "samples"],
+  cli: [...stories, "story", "samples", "fleet"],
 };
 
 /** Interfaces that the passes may see, as types only: what a device and a data set are. */
@@ -128,6 +129,8 @@ describe("the layers of the source", () => {
     ["onnx-buf", /^toolkit\/onnx\//],
     ["flatbuffers", /^toolkit\/tflite\//],
     ["onnxruntime-node", /^(toolkit\/runtime|runners\/node)\//],
+    ["bullmq", /^(runners|toolkit)\/fleet\//],
+    ["ioredis", /^runners\/fleet\//],
     ["yargs", /^toolkit\/cli\//],
     ["picocolors", /^toolkit\/cli\//],
     ["cli-progress", /^toolkit\/cli\//],

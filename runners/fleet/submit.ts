@@ -17,6 +17,15 @@ interface Waiting {
   answer: Promise<unknown>;
   resolve(value: unknown): void;
   reject(error: unknown): void;
+  onProgress?(data: unknown): void;
+}
+
+export interface AskOptions {
+  signal?: AbortSignal;
+  /** What displays of the queue call the job. */
+  kind?: string;
+  /** Told what the worker says of its progress, as it came: nothing is checked. */
+  onProgress?(data: unknown): void;
 }
 
 /** Asks the workers of one queue. */
@@ -31,6 +40,7 @@ export class Submitter {
   ) {
     events.on("completed", ({ jobId: id }) => void this.look(id));
     events.on("failed", ({ jobId: id }) => void this.look(id));
+    events.on("progress", ({ jobId: id, data }) => this.waiting.get(id)?.onProgress?.(data));
     this.timer = setInterval(() => {
       for (const id of this.waiting.keys()) void this.look(id);
     }, LOOK_MS);
@@ -52,7 +62,7 @@ export class Submitter {
    * Adds a payload, once however often it is asked, and waits for what its worker returns. A payload that was parked with an error is tried
    * again. Throws the worker's error when all tries failed, and the signal's reason; a job that has not begun by then is taken back.
    */
-  async ask(payload: object, o: { signal?: AbortSignal; kind?: string } = {}): Promise<unknown> {
+  async ask(payload: object, o: AskOptions = {}): Promise<unknown> {
     o.signal?.throwIfAborted();
     const id = jobId(payload);
     const same = this.waiting.get(id);
@@ -62,7 +72,7 @@ export class Submitter {
     const answer = new Promise<unknown>((yes, no) => {
       [resolve, reject] = [yes, no];
     });
-    this.waiting.set(id, { payload, answer, resolve, reject });
+    this.waiting.set(id, { payload, answer, resolve, reject, ...(o.onProgress ? { onProgress: o.onProgress } : {}) });
     answer.catch(() => {}); // seen by whoever awaits it below, also when adding fails first
     const stop = (): void => {
       this.settle(id, (w) => w.reject(o.signal!.reason));
