@@ -7,6 +7,7 @@ import { importCommand } from "./import.js";
 import { inspect } from "./inspect.js";
 import { profile } from "./profile.js";
 import { quantize } from "./quantize.js";
+import { sample } from "./sample.js";
 import { train } from "./train.js";
 import { validate } from "./validate.js";
 import { verify } from "./verify.js";
@@ -21,5 +22,6 @@ export const commands: readonly AnyCommand[] = [
   verify,
   devices,
   train,
+  sample,
   demo,
 ];

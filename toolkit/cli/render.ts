@@ -20,6 +20,8 @@ export interface Tone {
 export interface Terminal {
   /** A result: `text` (made only when needed) for people, or `value` under --json. */
   result(text: (colors: Colors) => string, value: unknown): void;
+  /** One of many results, as one line on stdout, at once. */
+  line(text: string): void;
   /** A remark on the way. */
   note(text: string): void;
   warn(text: string): void;
@@ -48,6 +50,10 @@ export function openTerminal(tone: Tone, stdout: Stream, stderr: Stream, env: No
     result(text, value) {
       stages?.end();
       stdout.write(tone.json ? `${JSON.stringify(value, null, 2)}\n` : `${text(out)}\n`);
+    },
+    line: (text) => {
+      stages?.end();
+      stdout.write(`${text}\n`);
     },
     note: (text) => tone.quiet || aside(err.dim(text)),
     warn: (text) => tone.quiet || aside(`${err.yellow("warning:")} ${text}`),
