@@ -6,7 +6,7 @@ import {
   type Fitting,
   missed,
   prepare,
-  profileOf,
+  profileOptions,
   proposalsOf,
   quickRanges,
   rankingOf,
@@ -14,14 +14,16 @@ import {
   wholeProposals,
   worthwhilePrecisions,
 } from "./fitting.js";
-import { conditionsOf, goldenRun, openDevice, peakMemoryOf, ratioOf } from "./onDevice.js";
+import { conditionsOf, goldenRun, openDevice, peakMemoryOf, ratioOf, shownOn } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import type { FitOptions } from "./options.js";
+import { profileModel } from "./profile.js";
 import { limitOf } from "./propose.js";
 import { findGroups } from "./prune/groups.js";
 import type { Ranking } from "./ranking.js";
 import type { FitReport } from "./report/index.js";
 import { assembleReport, type Weighed } from "./reportOf.js";
+import { settledNear } from "./settle.js";
 import { Stopwatch } from "./stopwatch.js";
 import { openSubject } from "./subject.js";
 import { finetuned, weigh } from "./weigh.js";
@@ -53,21 +55,27 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const watch = new Stopwatch();
   const subject = await watch.time("reading", () => openSubject(o));
   const groups = findGroups(subject.graph);
-  const device = await openDevice(o);
+  const device = await openDevice(o, subject);
+  o.onProgress = shownOn(device, subject.file, o.onProgress);
   try {
     const f: Fitting = await watch.time("loading images", () => prepare(o, budget, subject, groups, device));
     const golden = await watch.time("golden check", () => goldenRun(device, subject, subject.bytes, f.call));
     const ranges = await watch.time("calibrating", () => quickRanges(f));
     const precisions = await watch.time("measuring the original", () => worthwhilePrecisions(f, ranges));
-    const profile = await watch.time("profiling", () => profileOf(f, ranges, precisions));
+    let profile = await watch.time("profiling", () => profileModel(profileOptions(f, ranges, precisions)));
     let ranking: Ranking | undefined;
 
     for (let round = 1, share = MARGIN; ; round++) {
       const uncut = await watch.time("finding widths", () => wholeProposals(f, profile, precisions, ranges, share));
       const weighed: Weighed[] = await watch.time("repairing", () => weigh(f, uncut, profile.model));
       if (!weighed.some((w) => w.error <= NEAR)) {
-        ranking ??= await watch.time("ranking channels", () => rankingOf(f, profile));
         const rest = precisions.filter((p) => !uncut.some((u) => u.precision === p));
+        if (!ranking) {
+          const known = profile;
+          const losses = await watch.time("ranking channels", () => rankingOf(f, known));
+          profile = await watch.time("profiling", () => settledNear(f, known, losses, rest, ranges, share));
+          ranking = losses;
+        }
         const context = {
           subject,
           groups,

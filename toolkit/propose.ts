@@ -1,4 +1,5 @@
 /** Finds widths whose net, measured on the device beside the original, stays within the budget with as little slack as possible. */
+import { allocationProblem, withFull } from "./allocation.js";
 import type { Budget, Percentile } from "./budget.js";
 import { budgetMs } from "./budget.js";
 import { EdgefitError } from "./graph/errors.js";
@@ -95,35 +96,22 @@ export async function propose(c: ProposeContext, o: ProposeOptions): Promise<Out
 }
 
 /** Menus and kernel costs for the allocator. */
-function problemOf(c: ProposeContext, precision: Precision): AllocationProblem {
-  const choices = [...c.ranking.losses].map(([id, { widths, loss }]) => ({ id, widths, loss }));
-  const free = new Set(choices.map((choice) => choice.id));
-  const full = new Map(c.groups.prunable.map((g) => [g.id, g.width]));
-  const costs = c.latency.costs(precision).map((k) => {
-    // A kernel costs nothing when a branch that holds it is left out.
-    const holders = c.branches.filter((b) => free.has(b.group) && b.nodes.has(k.id)).map((b) => b.group);
-    const groups = [...new Set([...k.groups.filter((g) => free.has(g)), ...holders])];
-    const ms = (w: ReadonlyMap<string, number>): number =>
-      holders.some((g) => w.get(g) === 0) ? 0 : k.ms(withFull(full, w));
-    return { groups, ms };
-  });
-  return {
-    choices,
-    kernels: costs.filter((k) => k.groups.length > 0),
-    fixedMs: costs.filter((k) => k.groups.length === 0).reduce((s, k) => s + k.ms(full), c.latency.fixedMs(precision)),
-  };
-}
-
-/** Widths of all groups, those not under choice at their full width. */
-const withFull = (full: ReadonlyMap<string, number>, w: ReadonlyMap<string, number>): ReadonlyMap<string, number> =>
-  w.size >= full.size ? w : new Map([...full, ...w]);
+const problemOf = (c: ProposeContext, precision: Precision): AllocationProblem =>
+  allocationProblem(
+    c.latency,
+    c.groups,
+    c.branches,
+    [...c.ranking.losses].map(([id, { widths, loss }]) => ({ id, widths, loss })),
+    precision,
+  );
 
 function whole(p: AllocationProblem): Allocation {
   const widths = new Map(p.choices.map((c) => [c.id, c.widths[c.widths.length - 1]]));
   return { widths, ms: p.kernels.reduce((s, k) => s + k.ms(widths), p.fixedMs), loss: 0 };
 }
 
-function within(p: AllocationProblem, ms: number): Allocation {
+/** The allocation within a latency, or the cheapest one. */
+export function within(p: AllocationProblem, ms: number): Allocation {
   try {
     return allocateWidths(p, ms);
   } catch (e) {

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { designWidths, errorFigures, fitCorrection, randomWidths, widthGrid } from "../../toolkit/latency/index.js";
+import {
+  coarseGrid,
+  designWidths,
+  errorFigures,
+  fitCorrection,
+  randomWidths,
+  widthGrid,
+} from "../../toolkit/latency/index.js";
 
 const groups = [
   { id: "a", width: 16 },
@@ -14,6 +21,8 @@ describe("widthGrid", () => {
     [32, [4, 8, 12, 16, 20, 24, 28, 32]],
     [33, [8, 12, 16, 20, 24, 28, 32, 33]],
     [8, [2, 4, 6, 8]],
+    [144, [32, 48, 64, 80, 96, 112, 128, 144]],
+    [960, [128, 192, 256, 320, 384, 448, 512, 576, 640, 704, 768, 832, 896, 960]],
     [1, [1]],
   ])("of %i channels", (width, expected) => {
     expect(widthGrid(width)).toEqual(expected);
@@ -30,6 +39,11 @@ describe("widthGrid", () => {
       }),
     );
   });
+});
+
+it("coarseGrid keeps both ends and spreads the rest", () => {
+  expect(coarseGrid(widthGrid(64), 8)).toEqual([8, 16, 24, 32, 40, 48, 56, 64]);
+  expect(coarseGrid([4, 8, 12, 16], 8)).toEqual([4, 8, 12, 16]);
 });
 
 describe("designWidths", () => {

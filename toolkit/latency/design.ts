@@ -14,21 +14,31 @@ export interface WidthRange {
 export interface GridOptions {
   /** Distance of grid points for groups of at least 16 channels; narrower groups get a finer one. Default 4: the vector width that layouts of CPU runtimes start from. */
   step?: number;
-  /** Points per group at most; wider groups get a multiple of the step. Default 16. */
+  /** Points per group at most; wider groups get the step doubled until they have no more. Default 16. */
   points?: number;
   /** Least share of the full width. Default 1/8. */
   least?: number;
 }
 
-/** Widths to consider for one group, ascending: multiples of the step, and the full width, which need not be one. */
+/**
+ * Widths to consider for one group, ascending: multiples of the step, and the full width, which need not be one. The step of a wide
+ * group is a power of two times that of a narrow one, so that its points are edges of the blocks that runtimes compute in.
+ */
 export function widthGrid(width: number, o: GridOptions = {}): number[] {
   const { step: base = 4, points = 16, least = 1 / 8 } = o;
-  const step =
-    width < 16 ? Math.max(1, Math.min(base, Math.floor(width / 4))) : base * Math.ceil(width / (base * points));
+  const doublings = Math.max(0, Math.ceil(Math.log2(width / (base * points))));
+  const step = width < 16 ? Math.max(1, Math.min(base, Math.floor(width / 4))) : base * 2 ** doublings;
   const grid: number[] = [];
   for (let w = step; w < width; w += step) if (w >= width * least) grid.push(w);
   grid.push(width);
   return grid;
+}
+
+/** At most `points` widths of a grid, evenly spread by their place in it, the narrowest and the full one among them. */
+export function coarseGrid(grid: readonly number[], points: number): number[] {
+  if (grid.length <= points) return [...grid];
+  const last = grid.length - 1;
+  return Array.from({ length: points }, (_, i) => grid[Math.round((i * last) / (points - 1))]);
 }
 
 /**

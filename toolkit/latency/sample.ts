@@ -7,15 +7,19 @@ import type { KernelObservation } from "./assemble.js";
 import { attribute } from "./attribute.js";
 import type { DimsOf, Kernel } from "./kernel.js";
 
-/** A sub-net of the model: same nodes and values, other widths. */
+/** A sub-net of the model: nodes and values of the model, other widths. */
 export interface SubNet {
   bytes: Uint8Array;
   dims: DimsOf;
+  /** Nodes of the model that it lacks, by name. Default: none. */
+  gone?: ReadonlySet<string>;
 }
 
 export interface SampleOptions {
   /** Profiled calls per net. Default 150. */
   calls?: number;
+  /** Calls before them that do not count. Default 8. */
+  warmup?: number;
   /** Fresh sessions per net for whole calls: where a session's memory lands moves its latency by some percent. Default 2. */
   sessions?: number;
   /** Samples of whole calls per session. Default 60. */
@@ -67,7 +71,7 @@ export async function sampleNets(
   const observed: KernelObservation[][] = [];
   for (const net of nets) {
     o.signal?.throwIfAborted();
-    observed.push(await profileNet(runner, net, kernels, feeds, o.calls ?? 150));
+    observed.push(await profileNet(runner, net, kernels, feeds, o));
   }
   return { kernels: observed, ...(await timeNets(runner, reference, nets, feeds, o)) };
 }
@@ -94,17 +98,18 @@ export async function timeNets(
   return { ratios: perSession.map((r) => median(r)), referenceMs, discarded, drifting };
 }
 
-/** Node times of one net, given to the kernels that they stem from. */
+/** Node times of one net, given to the kernels that they stem from; a kernel that the net lacks took nothing. */
 export async function profileNet(
   runner: DeviceRunner,
   net: SubNet,
   kernels: readonly Kernel[],
   feeds: Feeds,
-  calls: number,
+  o: Pick<SampleOptions, "calls" | "warmup">,
 ): Promise<KernelObservation[]> {
   const { id } = await runner.load(net.bytes, { profiling: true });
-  const times = attribute(await runner.profile(id, feeds, calls, 8), kernels, net.dims);
-  return kernels.map((k) => ({ ...k.signature(net.dims), ...times.get(k.id)! }));
+  const present = kernels.filter((k) => !net.gone?.has(k.id));
+  const times = attribute(await runner.profile(id, feeds, o.calls ?? 150, o.warmup ?? 8), present, net.dims);
+  return kernels.map((k) => ({ ...k.signature(net.dims), ...(times.get(k.id) ?? { us: 0, launches: 0 }) }));
 }
 
 /**

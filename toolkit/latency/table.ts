@@ -2,7 +2,7 @@
 import * as z from "zod";
 import { EdgefitError } from "../graph/errors.js";
 
-export const TABLE_VERSION = 1;
+export const TABLE_VERSION = 2;
 
 const precisionSchema = z.enum(["fp32", "int8"]);
 
@@ -44,6 +44,18 @@ export const qualitySchema = z.object({
   drifting: z.number().int().nonnegative().describe("measurements kept although the speed drifted each time"),
 });
 
+/** A sub-net as it was measured, so that more can be added to a table later. */
+export const measuredNetSchema = z.object({
+  precision: precisionSchema,
+  widths: z.record(z.string(), z.number().int().positive()).describe("width of each group"),
+  gone: z.array(z.string()).describe("sums whose branch the net lacks"),
+  ms: z.number().positive().describe("p50 of whole calls, at the pace that the machine had over all nets"),
+  ratio: z.number().positive().describe("latency over that of the reference in the same run"),
+  referenceMs: z.number().positive().describe("the reference in that run"),
+  us: z.array(z.number()).describe("profiled microseconds per kernel, in order; 0 for one that the net lacks"),
+  launches: z.array(z.number()),
+});
+
 export const latencyTableSchema = z.object({
   schemaVersion: z.literal(TABLE_VERSION),
   device: z.object({
@@ -67,15 +79,7 @@ export const latencyTableSchema = z.object({
   rows: z.array(latencyRowSchema),
   corrections: z.partialRecord(precisionSchema, correctionSchema),
   quality: z.partialRecord(precisionSchema, qualitySchema),
-  nets: z
-    .array(
-      z.object({
-        precision: precisionSchema,
-        widths: z.record(z.string(), z.number().int().positive()),
-        ms: z.number().positive(),
-      }),
-    )
-    .describe("the random sub-nets: width per group and measured p50"),
+  nets: z.array(measuredNetSchema).describe("the sub-nets that rows and corrections were made of"),
   reference: z
     .partialRecord(precisionSchema, z.number().positive())
     .describe("measured p50 of the unpruned model in ms"),
@@ -84,6 +88,7 @@ export const latencyTableSchema = z.object({
 export type LatencyRow = z.infer<typeof latencyRowSchema>;
 export type Correction = z.infer<typeof correctionSchema>;
 export type Quality = z.infer<typeof qualitySchema>;
+export type MeasuredNet = z.infer<typeof measuredNetSchema>;
 export type LatencyTable = z.infer<typeof latencyTableSchema>;
 
 /** Reads a table from JSON text. Throws EdgefitError `table-malformed` naming the first wrong field. */
