@@ -1,5 +1,6 @@
 /** Device profiles as `edgefit devices` shows, compares and makes them. */
 import { type DeviceProfile, listProfiles, loadProfile, PROFILE_SCHEMA_VERSION } from "../device-profiles/index.js";
+import type { DeviceState } from "../runners/hub/registry.js";
 import { type DeviceFacts, differsFrom, machineFacts } from "../runners/index.js";
 import type { LatencyTable } from "./latency/index.js";
 import { openDevice } from "./onDevice.js";
@@ -21,6 +22,12 @@ export async function listDevices(): Promise<DeviceEntry[]> {
     const p = loadProfile(id);
     return { id, title: p.title, kind: p.kind, notHere: differsFrom(p, machine) };
   });
+}
+
+/** The devices that have joined the running hub of this user; undefined where none runs. */
+export async function listJoinedDevices(): Promise<DeviceState[] | undefined> {
+  const { joinedDevices } = await import("../runners/hub/joinedDevice.js");
+  return joinedDevices();
 }
 
 /** One field in which two profiles differ; undefined where a profile lacks it. */

@@ -22,7 +22,7 @@ import type { Tensor } from "./graph/tensor.js";
 import type { DeviceOptions } from "./options.js";
 import { argmaxRows } from "./quantize/index.js";
 import { withSession } from "./runtime/session.js";
-import { hasFixedBatch, type Subject } from "./subject.js";
+import { hasFixedBatch, noiseBatches, type Subject } from "./subject.js";
 
 /** A device that a story holds; `close` ends it only when the story opened it. */
 export interface OpenDevice {
@@ -31,8 +31,8 @@ export interface OpenDevice {
   close(): Promise<void>;
 }
 
-/** Opens the named device, or takes the runner that the caller opened. */
-export async function openDevice(o: DeviceOptions): Promise<OpenDevice> {
+/** Opens the named device, or takes the runner that the caller opened. `subject` is what it will run: some devices choose by it. */
+export async function openDevice(o: DeviceOptions, subject?: Subject): Promise<OpenDevice> {
   if (o.device !== undefined && typeof o.device !== "string") {
     return { runner: o.device, facts: await o.device.describe(), close: async () => {} };
   }
@@ -47,8 +47,19 @@ export async function openDevice(o: DeviceOptions): Promise<OpenDevice> {
     ...(o.onWarning ? { onNote: o.onWarning } : {}),
     ...(o.onInvite ? { onInvite: o.onInvite } : {}),
     ...(o.signal ? { signal: o.signal } : {}),
+    ...(subject ? { purpose: subject.file, probe: () => probeOf(subject) } : {}),
   });
   return { runner, facts: await runner.describe(), close: () => runner.close() };
+}
+
+const probeOf = (s: Subject) => ({ model: s.bytes, feeds: feedsFor(s, oneCall(s, noiseBatches(s, 1, 1)[0])) });
+
+/** Progress that a device with a screen shows too. */
+export function shownOn(device: OpenDevice, title: string, onProgress: Progress | undefined): Progress {
+  return (e) => {
+    onProgress?.(e);
+    device.runner.tell?.({ title, stage: e.stage, done: e.done, total: e.total });
+  };
 }
 
 /** A tensor as the feeds of one call. */
@@ -168,7 +179,7 @@ export interface Evaluation {
 /** Images whose outputs are kept for comparison. */
 const COMPARED_IMAGES = 1000;
 
-/** Runs a model over the first `limit` images of a split, on the device with all its cores. */
+/** Runs a model over the first `limit` images of a split, on the device, with all its cores where threads can be chosen. */
 export async function evaluateOn(
   device: OpenDevice,
   s: Subject,

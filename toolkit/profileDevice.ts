@@ -1,7 +1,7 @@
 /** The latency table of a device for a model's file: what `edgefit profile` makes, and `fit` finds in the cache afterwards. */
 import type { DeviceFacts } from "../runners/index.js";
 import type { LatencyTable, Precision } from "./latency/index.js";
-import { goldenRun, oneCall, openDevice } from "./onDevice.js";
+import { goldenRun, oneCall, openDevice, shownOn } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import type { ProfileOptions } from "./options.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
@@ -36,9 +36,9 @@ const CALIBRATION_IMAGES = 2;
  */
 export async function profile(o: ProfileOptions): Promise<DeviceProfileResult> {
   const seed = o.seed ?? 1;
-  const { signal, onProgress, refresh, cacheDir } = o;
+  const { signal, refresh, cacheDir } = o;
   const subject = await openSubject(o);
-  const device = await openDevice(o);
+  const device = await openDevice(o, subject);
   try {
     const [call] = noiseBatches(subject, 1, seed);
     await goldenRun(device, subject, subject.bytes, oneCall(subject, call));
@@ -58,7 +58,7 @@ export async function profile(o: ProfileOptions): Promise<DeviceProfileResult> {
       seed,
       cacheDir,
       refresh,
-      onProgress,
+      onProgress: shownOn(device, subject.file, o.onProgress),
       ...(o.onWarning ? { onWarning: o.onWarning } : {}),
       signal,
     });

@@ -65,7 +65,7 @@ export async function quantizeModel(o: QuantizeModelOptions): Promise<QuantizedM
   const subject = await openSubject(o);
   checkNames(prepareForQuantization(subject.graph), o.keepFloat ?? []);
   for (const text of remarksOn(subject)) warn(text);
-  const device = await openDevice({ ...o, device: o.device ?? "local" });
+  const device = await openDevice({ ...o, device: o.device ?? "local" }, subject);
   try {
     const run = new Run(o, subject, device, settingsOf(o, device.facts), warn);
     const found = o.weightOnly ? run.weightsOnly() : await run.static();

@@ -1,6 +1,7 @@
 /** Speed and accuracy of one model, or of two side by side, on a device. */
 import type { DeviceFacts, Ratio } from "../runners/index.js";
 import { UsageError } from "./graph/errors.js";
+import { compareWithHost, differenceFrom, type HostComparison } from "./hostComparison.js";
 import {
   type Contestant,
   conditionsOf,
@@ -13,6 +14,7 @@ import {
   openDevice,
   peakMemoryOf,
   ratioOf,
+  shownOn,
   timeTogether,
 } from "./onDevice.js";
 import type { ValidateOptions } from "./options.js";
@@ -24,6 +26,8 @@ export interface ValidatedModel extends ModelFigures {
   file: string;
   sha256: string;
   golden: Golden;
+  /** How this machine's own runtime answers the same images; null without data, and where the device is that very runtime. */
+  host: HostComparison | null;
 }
 
 export interface Validation {
@@ -36,6 +40,9 @@ export interface Validation {
   data: { name: string; images: number } | null;
   warnings: string[];
 }
+
+/** Rounding alone moves the best class of some images in a thousand, most of all in INT8. */
+const WORTH_SAYING = 0.01;
 
 /**
  * Golden check, interleaved latency, and accuracy over the test part on the device.
@@ -55,7 +62,7 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
   const subjects: Subject[] = [];
   for (const model of o.models) subjects.push(await openSubject({ ...o, model, integers: true }));
   for (const text of new Set(subjects.flatMap(remarksOn))) warn(text);
-  const device = await openDevice(o);
+  const device = await openDevice(o, subjects[0]);
   try {
     const calls = await Promise.all(subjects.map((s) => firstCall(s, o.seed ?? 1)));
     const goldens: Golden[] = [];
@@ -72,12 +79,18 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
     for (const [i, s] of subjects.entries()) {
       for (const text of conditionsOf(s.file, timed[i])) warn(text);
       const evaluation = s.data
-        ? await evaluateOn(device, s, s.bytes, s.data.test, { ...o, stage: `evaluating ${s.file}` })
+        ? await evaluateOn(device, s, s.bytes, s.data.test, {
+            ...o,
+            stage: `evaluating ${s.file}`,
+            onProgress: shownOn(device, s.file, o.onProgress),
+          })
         : undefined;
       evaluations.push(evaluation);
+      const host = evaluation ? await compareWithHost(device.facts, s, evaluation, o) : null;
+      if (host && host.differing > WORTH_SAYING * host.images) warn(differenceFrom(device.facts, s.file, host));
       const peakMemoryBytes = await peakMemoryOf(device, s, s.bytes, calls[i]);
       const own = figures(s.graph, s.bytes.length, { timed: timed[i], evaluation, peakMemoryBytes });
-      models.push({ file: s.file, sha256: s.sha256, golden: goldens[i], ...own });
+      models.push({ file: s.file, sha256: s.sha256, golden: goldens[i], host, ...own });
     }
     const [first, second] = evaluations;
     if (first && second && sameOutputs(subjects)) models[1].agreement = agreementOf(subjects[0], first, second);

@@ -31,7 +31,7 @@ export interface HubDeviceOptions {
   /** How long a lost device may take to come back. Default two minutes. */
   patienceMs?: number;
   purpose?: string;
-  probe?: Probe;
+  probe?: () => Probe;
   signal?: AbortSignal;
   /** Told, in a sentence, what is waited for and what was chosen. */
   onNote?(text: string): void;
@@ -52,7 +52,7 @@ export async function openHubDevice(source: Source, o: HubDeviceOptions = {}): P
     if (!lease.hello.page) return lease;
     if (provider === "auto") {
       try {
-        provider = await fasterOf(lease, o.probe, threads, note);
+        provider = await fasterOf(lease, o.probe?.(), threads, note);
       } catch (error) {
         if (!isLoss(error) || lease.hello.page.adapter === null) throw error;
         note(`${lease.name} went while WebGPU was tried: WebAssembly is taken`);

@@ -133,6 +133,9 @@ export async function openHub(o: HubOptions = {}): Promise<Hub> {
   let httpsApp: FastifyInstance | undefined;
   const app = await listen(o.port);
   const close = async () => {
+    for (const ws of open) ws.close(CLOSED.over, "the hub was closed");
+    // Browsers take a moment to answer; what hangs is not waited for.
+    for (let i = 0; open.size > 0 && i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 25));
     for (const ws of open) ws.terminate();
     sockets.close();
     await Promise.all([app.close(), httpsApp?.close()]);

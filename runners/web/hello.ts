@@ -1,6 +1,5 @@
 /** What a device says of itself when it joins a hub, and what pages and hubs tell each other besides requests. Shared by both sides. */
 import { z } from "zod";
-import type { FromHost, FromWorker } from "../protocol.js";
 
 export const providers = ["wasm", "webgpu"] as const;
 export type WebProvider = (typeof providers)[number];
@@ -94,35 +93,3 @@ export interface Note {
 
 /** Close codes of the hub's sockets (RFC 6455, 7.4.2: 4000-4999 are free for applications). */
 export const CLOSED = { malformed: 1002, tooMany: 1008, silent: 4001, full: 4002, replaced: 4009, over: 4010 } as const;
-
-/** What the page tells its worker first. */
-export interface Setup {
-  provider: WebProvider;
-  threads: number;
-  /** Nobody is there to wait for a cool device: a headless browser. */
-  unattended: boolean;
-}
-
-/** And later: requests of the hub, and what a person or the system does. */
-export type ToWorker = { setup: Setup } | { message: FromHost } | { hidden: boolean } | { goOn: true };
-
-/** How a job goes, for the screen and the hub. */
-export interface Live {
-  p50Ms: number;
-  p95Ms: number;
-  /** Latest samples, oldest first, in milliseconds. */
-  recent: number[];
-  samples: number;
-  /** Share of the job, 0..1. */
-  done: number;
-}
-
-/** What the worker tells its page. */
-export type FromPageWorker =
-  | { started: Pick<Hello, "runtime" | "clockMs"> & { threads: number } }
-  | { failed: { code: string; message: string } }
-  | { answer: FromWorker }
-  | { alive: true }
-  | { live: Live }
-  /** The reference computation: `slower` by this share than at its best. */
-  | { pace: { slower: number; waiting: boolean } };

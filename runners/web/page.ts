@@ -4,16 +4,9 @@ import type { FromHost } from "../protocol.js";
 import { decodeMessage, encodeMessage } from "../wire.js";
 import { connect } from "./connection.js";
 import { facilities } from "./facilities.js";
-import {
-  BEAT_MS,
-  type Beat,
-  type FromPageWorker,
-  type Hello,
-  type Live,
-  type ToWorker,
-  type WebProvider,
-} from "./hello.js";
+import { BEAT_MS, type Beat, type Hello, type WebProvider } from "./hello.js";
 import { deviceId } from "./identity.js";
+import type { FromPageWorker, Live, ToWorker } from "./messages.js";
 import { screen } from "./screen.js";
 
 /** The protocol that this page speaks; `protocol.ts` itself would bring its checks along. */

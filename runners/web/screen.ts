@@ -1,7 +1,8 @@
 /// <reference lib="dom" />
 /** What the page shows. Knows the elements of `html.ts` and nothing of sockets or workers. */
 import type { Facilities } from "./facilities.js";
-import type { Hello, Live, Note } from "./hello.js";
+import type { Hello, Note } from "./hello.js";
+import type { Live } from "./messages.js";
 
 const DOING: Record<string, string> = {
   load: "Loading a model",

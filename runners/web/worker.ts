@@ -6,7 +6,7 @@ import { serve } from "../serve.js";
 import { now, Sessions, UNKNOWN } from "../sessions.js";
 import { median, quantile } from "../stats.js";
 import { webEngine } from "./engine.js";
-import type { FromPageWorker, Setup, ToWorker } from "./hello.js";
+import type { FromPageWorker, Setup, ToWorker } from "./messages.js";
 import { type Pace, pace } from "./reference.js";
 
 /** Shorter calls are timed several at a time. */

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Argv } from "yargs";
 import type { DeviceProfile } from "../../device-profiles/index.js";
+import type { DeviceState } from "../../runners/hub/registry.js";
 import { EdgefitError } from "../graph/errors.js";
 import { checkOutputFolder, writeFitOutput } from "../report/index.js";
 import type { Colors } from "./colors.js";
@@ -31,7 +32,7 @@ const declare = (y: Argv) =>
         group: "Export:",
         describe: "output folder",
       }),
-    ["devices", "the profiles that come with edgefit, and which of them this machine is"],
+    ["devices", "what has joined the hub, the profiles that come with edgefit, and which of them this machine is"],
     ["devices show raspberry-pi-5", "all that a profile says"],
     ["devices validate mine.json", "exit status 1, and the first wrong field, where it is none"],
     ["devices diff raspberry-pi-4 raspberry-pi-5", "the fields that differ"],
@@ -51,9 +52,14 @@ export const devices: Command<Flags> = {
     switch (flags.action) {
       case "list": {
         expectNames("list", names, 0);
-        const entries = await (await import("../devices.js")).listDevices();
+        const { listDevices, listJoinedDevices } = await import("../devices.js");
+        const [entries, joined] = [await listDevices(), await listJoinedDevices()];
         const rows = entries.map((e) => [e.id, e.kind, e.notHere === null ? "yes" : `no: ${e.notHere}`, e.title]);
-        terminal.result((c) => table(["profile", "kind", "this machine", "device"], rows, c, ["left"]), entries);
+        terminal.result(
+          (c) =>
+            `${joinedText(joined, c)}\n\n${table(["profile", "kind", "this machine", "device"], rows, c, ["left"])}`,
+          { profiles: entries, joined: joined ?? null },
+        );
         return;
       }
       case "show": {
@@ -84,6 +90,20 @@ export const devices: Command<Flags> = {
     }
   },
 };
+
+function joinedText(joined: readonly DeviceState[] | undefined, c: Colors): string {
+  if (joined === undefined) return " No hub is running: edgefit hub lets phones and boards join.";
+  if (joined.length === 0) return " A hub is running, and no device has joined it yet.";
+  const rows = joined.map(({ name, facts: f, page, busy, beat }) => [
+    name,
+    f.hardware.cpu,
+    `${f.runtime.package} ${f.runtime.version}`,
+    `${f.runtime.threads} of ${f.hardware.cores}${page && !page.isolated ? ", not isolated" : ""}`,
+    page?.adapter ? `${page.adapter.vendor} ${page.adapter.architecture}`.trim() || "yes" : "none",
+    busy === null ? "free" : `${busy}${beat?.done ? `, ${Math.round(100 * beat.done)} %` : ""}`,
+  ]);
+  return table(["joined", "device", "runtime", "threads", "WebGPU", "state"], rows, c, ["left"]);
+}
 
 async function exportTo(flags: Flags, id: string, context: Context): Promise<void> {
   const { parseProfile, profileIdSchema } = await import("../../device-profiles/index.js");

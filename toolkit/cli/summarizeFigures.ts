@@ -114,6 +114,20 @@ export function validationSummary(v: Validation, c: Colors): string {
     ...(models.some((m) => m.accuracy)
       ? [row("accuracy, top-1", (m) => (m.accuracy ? formatPercent(m.accuracy.top1) : "not known"))]
       : []),
+    ...(models.some((m) => m.host)
+      ? [
+          ...(models.some((m) => m.host?.accuracy)
+            ? [
+                row("the same on this machine", (m) =>
+                  m.host?.accuracy ? formatPercent(m.host.accuracy.host) : "not known",
+                ),
+              ]
+            : []),
+          row("answers as this machine", (m) =>
+            m.host ? `${m.host.images - m.host.differing} of ${m.host.images}` : "",
+          ),
+        ]
+      : []),
     ...(["p50", "p90", "p95", "min", "mean", "std"] as const).map((k) =>
       row(`latency ${k}`, (m) => formatMs(m.latencyMs[k])),
     ),
