@@ -1,7 +1,7 @@
 /** Fine-tuning as `fit` does it: the cut net learns the original's outputs, so no labels are needed. */
 import type { Preprocessing, Split } from "./data/index.js";
-import { feedsOf, type Graph, opsetOf, typeOf, usesOf } from "./graph/graph.js";
-import { ruleFor } from "./ops/index.js";
+import { feedsOf, type Graph } from "./graph/graph.js";
+import { commonFeatures, FEATURE_WEIGHT } from "./methods/commonFeatures.js";
 import type { CommonOptions } from "./options.js";
 import { type AugmentOptions, adamW, cosineSchedule, distillation, train } from "./train/index.js";
 
@@ -20,9 +20,6 @@ export interface FinetuneOptions extends CommonOptions {
 /** Small batches: a net repaired in closed form starts near its goal and gains from many small steps (docs/training-notes.md). */
 export const BATCH = 32;
 const LEARNING_RATE = 0.001;
-/** Weight of the inner values beside the outputs. */
-export const FEATURE_WEIGHT = 10;
-const MOST_FEATURES = 9;
 
 /** The net after `epochs` of distillation with flips and small shifts of the images. */
 export async function finetune(net: Graph, o: FinetuneOptions): Promise<Graph> {
@@ -48,25 +45,4 @@ export function augmentation(net: Graph, p: Preprocessing | undefined): { augmen
   const dims = feedsOf(net)[0].type.dims ?? [];
   const padding = p ? { padValue: p.imageMean.map((m, c) => -m / p.imageStd[c]) } : {};
   return { augment: { flip: true, cropPadding: Math.round(Number(dims[dims.length - 1]) / 8), ...padding } };
-}
-
-/**
- * Sums of residual branches that have the same dims in both nets (their stream was not cut), after their activation, evenly
- * chosen: the places where a cut block can be told what the whole one gave.
- */
-export function commonFeatures(teacher: Graph, net: Graph): string[] {
-  const uses = usesOf(net);
-  const dims = (g: Graph, value: string): string | undefined => typeOf(g, value)?.dims?.join();
-  const found: string[] = [];
-  for (const node of net.nodes) {
-    if (!ruleFor(node, opsetOf(net, node.domain))?.sums) continue;
-    const readers = uses.get(node.outputs[0]) ?? [];
-    const activation = readers.length === 1 && readers[0].node.inputs.length === 1 ? readers[0].node : node;
-    const [value] = activation.outputs;
-    const own = dims(net, value);
-    if (own !== undefined && own === dims(teacher, value)) found.push(value);
-  }
-  const step = Math.max(1, found.length / MOST_FEATURES);
-  // Counted from the end: the last sum says most about the outputs.
-  return found.filter((_, i) => Math.floor((found.length - 1 - i) % step) === 0);
 }

@@ -1,7 +1,8 @@
 /** Fine-tuning in integers: an INT8 net learns the original's outputs while it computes with rounded weights and activations. */
 
-import { augmentation, BATCH, commonFeatures, FEATURE_WEIGHT, type FinetuneOptions } from "./finetune.js";
+import { augmentation, BATCH, type FinetuneOptions } from "./finetune.js";
 import { cloneGraph, type Graph, typeOf } from "./graph/graph.js";
+import { commonFeatures, FEATURE_WEIGHT } from "./methods/commonFeatures.js";
 import { trainQuantized } from "./methods/qat.js";
 import { adamW, cosineSchedule, distillation } from "./train/index.js";
 

@@ -1,6 +1,12 @@
 /** The pruning methods by name. */
 import { UsageError } from "../graph/errors.js";
+import { edgefit } from "./edgefit.js";
+import { l1Iterative } from "./l1Iterative.js";
 import type { PruningMethod } from "./method.js";
+import { oneShot } from "./oneShot.js";
+import { scratchB, scratchE } from "./rethinking.js";
+import { groupLassoMethod, networkSlimming } from "./sparsePretraining.js";
+import { lottery, magnitude, snip, snipChannels } from "./unstructured.js";
 
 export type {
   Cost,
@@ -16,7 +22,19 @@ export type {
 export { StepMeter } from "./stepMeter.js";
 
 /** Every method, in the order in which tables list them. */
-export const methods: readonly PruningMethod[] = [];
+export const methods: readonly PruningMethod[] = [
+  edgefit,
+  l1Iterative,
+  networkSlimming,
+  groupLassoMethod,
+  scratchE,
+  scratchB,
+  snipChannels,
+  ...oneShot,
+  magnitude,
+  lottery,
+  snip,
+];
 
 /** Throws UsageError that names the choices. */
 export function methodNamed(name: string): PruningMethod {
