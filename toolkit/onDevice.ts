@@ -19,7 +19,7 @@ import {
 import type { Split } from "./data/index.js";
 import { type Progress, throwIfAborted } from "./graph/progress.js";
 import type { Tensor } from "./graph/tensor.js";
-import type { DeviceOptions } from "./options.js";
+import type { DeviceOptions, FleetOptions } from "./options.js";
 import { argmaxRows } from "./quantize/index.js";
 import { withSession } from "./runtime/session.js";
 import { hasFixedBatch, noiseBatches, type Subject } from "./subject.js";
@@ -36,6 +36,7 @@ export async function openDevice(o: DeviceOptions, subject?: Subject): Promise<O
   if (o.device !== undefined && typeof o.device !== "string") {
     return { runner: o.device, facts: await o.device.describe(), close: async () => {} };
   }
+  if (o.fleet) return openFleetDevice(o.fleet, o);
   const name = o.device ?? "local";
   const settings = [
     ...(o.threads === undefined ? [] : [`threads=${o.threads}`]),
@@ -50,6 +51,28 @@ export async function openDevice(o: DeviceOptions, subject?: Subject): Promise<O
     ...(subject ? { purpose: subject.file, probe: () => probeOf(subject) } : {}),
   });
   return { runner, facts: await runner.describe(), close: () => runner.close() };
+}
+
+/** A device of a queue. Throws DeviceError where queue or device cannot be had. */
+async function openFleetDevice(
+  fleet: FleetOptions,
+  { device, onWarning }: Pick<DeviceOptions, "device" | "onWarning">,
+): Promise<OpenDevice> {
+  const { deviceClass } = fleet;
+  const target = deviceClass === undefined ? { device: String(device) } : { class: deviceClass };
+  const { connect, openFleetRunner } = await import("../runners/fleet/index.js");
+  const connection = await connect(fleet);
+  try {
+    const runner = await openFleetRunner({ ...connection, target, ...(onWarning ? { onWarning } : {}) });
+    const close = async (): Promise<void> => {
+      await runner.close();
+      connection.close();
+    };
+    return { runner, facts: await runner.describe(), close };
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
 }
 
 const probeOf = (s: Subject) => ({ model: s.bytes, feeds: feedsFor(s, oneCall(s, noiseBatches(s, 1, 1)[0])) });

@@ -27,6 +27,16 @@ export interface CommonOptions {
   signal?: AbortSignal;
 }
 
+/** Devices that workers and hubs lend through Redis. */
+export interface FleetOptions {
+  /** `redis://HOST:PORT`, or `rediss://` for TLS. */
+  queue: string;
+  /** Folder that all machines of the queue see, for models and data. Default: the server of a hub on the queue. */
+  blobs?: string;
+  /** Devices that stand for each other. */
+  deviceClass?: string;
+}
+
 /** What a story that measures takes. */
 export interface DeviceOptions extends CommonOptions {
   /** Default `local`. */
@@ -37,6 +47,8 @@ export interface DeviceOptions extends CommonOptions {
   provider?: string;
   /** Whether nodes that the provider lacks may run on the processor. Default false: they are named and the run ends. */
   allowFallback?: boolean;
+  /** The device is on a queue: any of `deviceClass`, or the one that `device` names. */
+  fleet?: FleetOptions;
   /** Values of symbolic dimensions, e.g. `{ batch: 1 }`. */
   dims?: Record<string, number>;
   /** Every random choice derives from it. Default 1. */
@@ -75,6 +87,14 @@ export interface FitOptions extends DeviceOptions {
   calibrationImages?: number;
   /** At most this many images of the test part for accuracy. Default: all. */
   limit?: number;
+  /** The device is a saved profile with a latency table and is not there: latencies are predicted. Default false. */
+  offline?: boolean;
+}
+
+/** What a fit against a saved profile takes: nothing reaches the device. */
+export interface OfflineOptions extends Omit<FitOptions, "device" | "offline"> {
+  /** A device profile with a latency table (path or id), or the table's own file. */
+  device: string;
 }
 
 export interface ProfileOptions extends DeviceOptions {

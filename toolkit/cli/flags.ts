@@ -2,7 +2,7 @@
 import type { Argv } from "yargs";
 import type { PreprocessingFlags } from "../data/index.js";
 import { UsageError } from "../graph/errors.js";
-import type { CommonOptions, PreprocessOptions } from "../options.js";
+import type { CommonOptions, FleetOptions, PreprocessOptions } from "../options.js";
 import type { Context } from "./command.js";
 import { inviteText } from "./invite.js";
 
@@ -57,6 +57,24 @@ export const deviceFlags = <T>(y: Argv<T>) =>
       type: "boolean",
       group: "Device:",
       describe: "let nodes that the provider lacks run on the processor, and name them",
+    })
+    .option("queue", {
+      type: "string",
+      requiresArg: true,
+      group: "Device:",
+      describe: "redis://HOST:PORT of a queue that lends devices: --device names one, --device-class any of a class",
+    })
+    .option("device-class", {
+      type: "string",
+      requiresArg: true,
+      group: "Device:",
+      describe: "any device of this class on the queue (--queue, or EDGEFIT_QUEUE)",
+    })
+    .option("blobs", {
+      type: "string",
+      requiresArg: true,
+      group: "Device:",
+      describe: "folder that all machines of the queue see (default: the server of a hub there)",
     });
 
 export const dimFlags = <T>(y: Argv<T>) =>
@@ -157,13 +175,38 @@ export function preprocessOption(f: {
 }
 
 /** Device options from their flags, where they were given. */
-export const deviceOptions = (f: { device: string; threads?: Text; provider?: string; "allow-fallback"?: boolean }) =>
+export const deviceOptions = (f: {
+  device: string;
+  threads?: Text;
+  provider?: string;
+  "allow-fallback"?: boolean;
+  queue?: string;
+  "device-class"?: string;
+  blobs?: string;
+}) =>
   given({
     device: f.device,
     threads: optionalNumber("--threads", f.threads, 1),
     provider: f.provider,
     allowFallback: f["allow-fallback"],
+    fleet: fleetOptions(f),
   });
+
+/** A queue is used where a flag asks for it; EDGEFIT_QUEUE only says where it is. */
+function fleetOptions(f: { queue?: string; "device-class"?: string; blobs?: string }): FleetOptions | undefined {
+  if (f.queue === undefined && f["device-class"] === undefined) return undefined;
+  return given({ queue: queueAddress(f.queue), blobs: f.blobs, deviceClass: f["device-class"] });
+}
+
+/** The address from its flag or EDGEFIT_QUEUE. Throws UsageError without either. */
+export function queueAddress(flag: string | undefined): string {
+  const address = flag ?? process.env.EDGEFIT_QUEUE;
+  if (address) return address;
+  throw new UsageError("queue-missing", "no queue is named", {
+    where: "--queue",
+    hint: "give --queue redis://HOST:PORT, or set EDGEFIT_QUEUE",
+  });
+}
 
 /** What every story is told about its caller. */
 export function commonOptions({ terminal, signal }: Context): CommonOptions {
