@@ -149,7 +149,7 @@ async function fasterOf(
     note(`${lease.name}: WebGPU cannot run the model (${(error as Error).message}); WebAssembly is taken`);
     return "wasm";
   }
-  const { ok, failure } = goldenCheck(gpu.outputs, wasm.outputs, { absolute: 1e-3, relative: 1e-3, minCosine: 0.995 });
+  const { ok, failure } = goldenCheck(gpu.outputs, wasm.outputs, { absolute: 1e-3, relative: 1e-3 });
   const chosen = ok && gpu.ms < wasm.ms * (1 - MARGIN) ? "webgpu" : "wasm";
   const times = `WebAssembly ${wasm.ms.toPrecision(3)} ms, WebGPU ${gpu.ms.toPrecision(3)} ms`;
   note(

@@ -135,7 +135,9 @@ export class Registry {
       if (free) return this.take(free, wanted.purpose ?? "work");
       const why = fitting.length
         ? `${fitting[0].name} is busy: ${fitting[0].busy ?? "finishing"}`
-        : `${wanted.name ?? "no device"} has not joined`;
+        : wanted.name === undefined
+          ? "no device has joined"
+          : `${wanted.name} has not joined`;
       if (why !== told) o.onWait?.(why);
       told = why;
       await this.change(o.signal);
