@@ -103,4 +103,5 @@ def main(folder):
     (folder / "losses.json").write_text(json.dumps({"torch": torch.__version__, "curves": curves}))
 
 
-main(pathlib.Path(sys.argv[1]))
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

@@ -7,7 +7,25 @@ import { ModelError } from "../graph/errors.js";
 import { at, type Graph, type OpNode, opsetOf, typeOf } from "../graph/graph.js";
 import type { Tensor } from "../graph/tensor.js";
 import { ruleFor } from "../ops/index.js";
-import type { GradientContext } from "../ops/rule.js";
+import type { GradientContext, OpRule } from "../ops/rule.js";
+
+/** A node's gradient that is left to be written out later, in place of a node of this domain. */
+export interface Deferred {
+  node: OpNode;
+  /** Gradients of its outputs; null where nothing flows back. */
+  dy: (Ref | null)[];
+  rule: NonNullable<OpRule["gradient"]>;
+  context: GradientContext;
+}
+
+export const DEFERRED_DOMAIN = "edgefit.gradient";
+
+export interface DifferentiateOptions {
+  /** What a node's gradient reads besides those of its outputs, where it is to be left for later; else undefined. */
+  defer?: (n: OpNode) => readonly Ref[] | undefined;
+  /** Filled with what was left, by the node that stands for it: one output per input that needs a gradient, else "". */
+  deferred?: Map<OpNode, Deferred>;
+}
 
 /** Static dims of a value of an inferred graph. Throws ModelError when a dimension is unknown or symbolic. */
 export function staticDims(g: Graph, name: string): readonly number[] {
@@ -32,6 +50,28 @@ function descendants(nodes: readonly OpNode[], seeds: Iterable<string>): Set<str
   return reached;
 }
 
+/** Emits a node that stands for a gradient to come. */
+function postpone(
+  builder: GraphBuilder,
+  d: Deferred,
+  reads: readonly Ref[],
+  deferred: Map<OpNode, Deferred> | undefined,
+): (Ref | null)[] {
+  const arriving = d.dy.filter((ref) => ref !== null);
+  const outputs = d.node.inputs.map((name, i) => (d.context.needs(i) ? builder.unique(`${name}/gradient`) : ""));
+  const placeholder: OpNode = {
+    name: builder.unique(`${d.node.name}/gradient`),
+    opType: d.node.opType,
+    domain: DEFERRED_DOMAIN,
+    inputs: [...arriving, ...reads],
+    outputs,
+    attributes: {},
+  };
+  builder.graph.nodes.push(placeholder);
+  deferred?.set(placeholder, d);
+  return outputs.map((name) => name || null);
+}
+
 /**
  * Emits the gradients of a scalar (or of anything, through `seeds`) with respect to `targets`.
  *
@@ -47,6 +87,7 @@ export function differentiate(
   types: Graph,
   seeds: ReadonlyMap<Ref, Ref>,
   targets: Iterable<Ref>,
+  o: DifferentiateOptions = {},
 ): Map<Ref, Ref> {
   const wanted = new Set(targets);
   const forward = [...builder.graph.nodes];
@@ -92,7 +133,10 @@ export function differentiate(
       constant: (name): Tensor | undefined => (wanted.has(name) ? undefined : constants.get(name)),
       needs: (k) => needs[k] ?? false,
     };
-    const grads = rule.gradient(node, dy, context);
+    const reads = o.defer?.(node);
+    const grads = reads
+      ? postpone(builder, { node, dy, rule: rule.gradient, context }, reads, o.deferred)
+      : rule.gradient(node, dy, context);
     grads.forEach((grad, k) => {
       const name = node.inputs[k];
       if (!grad || !needs[k] || !name) return;

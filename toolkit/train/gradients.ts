@@ -3,6 +3,7 @@ import type { Batch } from "../data/dataset.js";
 import type { Graph } from "../graph/graph.js";
 import { floats, type Tensor, toFloat32 } from "../graph/tensor.js";
 import { tidy } from "../graph/tidy.js";
+import { blockLength } from "../runtime/blockedKernels.js";
 import { openSession, type Session } from "../runtime/session.js";
 import { type BatchNormMode, buildForward, type Forward } from "./forward.js";
 import type { Loss } from "./losses.js";
@@ -55,10 +56,8 @@ export async function parameterGradients(
         layout ??= findParameters(base, forward.graph, o.freeze);
         flat ??= floats(gather(base, layout));
         sum ??= new Float64Array(layout.length);
-        entry = {
-          forward,
-          session: await openSession(gradientGraph(forward, layout), { threads: o.threads, where: "gradient graph" }),
-        };
+        const graph = gradientGraph(forward, layout, { block: await blockLength() });
+        entry = { forward, session: await openSession(graph, { threads: o.threads, where: "gradient graph" }) };
         loaded.set(key, entry);
       }
       const feeds = await entry.forward.built.feeds(batch);

@@ -1,10 +1,11 @@
 /** The generated graphs: loss and gradients of a batch, and a whole optimiser step. */
 import { emptyGraph, GraphBuilder, type Ref } from "../graph/builder.js";
 import { ModelError } from "../graph/errors.js";
-import { cloneGraph, type Graph } from "../graph/graph.js";
+import { cloneGraph, type Graph, type OpNode } from "../graph/graph.js";
 import { floats } from "../graph/tensor.js";
 import { scale, zeros } from "../ops/algebra.js";
-import { differentiate } from "./autodiff.js";
+import { type Deferred, differentiate } from "./autodiff.js";
+import { deferrable, lowerToBlocks } from "./blocked/lower.js";
 import type { Forward } from "./forward.js";
 import { clipNorm, type Optimizer } from "./optimizers.js";
 import { type Layout, layoutOf } from "./parameters.js";
@@ -48,41 +49,65 @@ const join = (g: GraphBuilder, parts: readonly Ref[]): Ref =>
     0,
   );
 
+/** How the arithmetic is written. */
+export interface KernelOptions {
+  /**
+   * Channels in a block of the runtime's blocked kernels (`blockLength`), to use them; such a graph runs only where blocks have that
+   * length. Default: operators that every provider has.
+   */
+  block?: number;
+}
+
 /** A graph under construction in which the parameters are one input and the loss's gradient is one value. */
 interface Differentiated {
   builder: GraphBuilder;
   gradient: Ref;
+  /** The running statistics that were fed, where the step follows them. */
+  running: Ref | undefined;
 }
 
-function differentiated(forward: Forward, layout: Layout): Differentiated {
+function differentiated(forward: Forward, layout: Layout, o: KernelOptions, follow: boolean): Differentiated {
   if (layout.length === 0) throw new ModelError("no-parameters", "the net has no constant that training could change");
   const types = forward.graph;
   const graph = cloneGraph(types);
   for (const e of layout.entries) graph.initializers.delete(e.name);
   graph.outputs = [];
   const builder = new GraphBuilder(graph);
-  const flat = builder.input(names.parameters, [layout.length]);
   const count = graph.nodes.length;
-  cut(builder, flat, layout);
+  cut(builder, builder.input(names.parameters, [layout.length]), layout);
+  const statistics = statisticsLayout(forward);
+  const followed = follow && statistics.length > 0;
+  const running = followed ? builder.input(names.statistics, [statistics.length]) : undefined;
+  const near = new Map<string, Ref>();
+  if (running && o.block) {
+    const named = statistics.entries.map((e) => ({ ...e, name: builder.unique(`${e.name}_now`) }));
+    cut(builder, running, { ...statistics, entries: named }).forEach((ref, i) => {
+      near.set(statistics.entries[i].name, ref);
+    });
+  }
   graph.nodes.unshift(...graph.nodes.splice(count));
-  const gradients = differentiate(
-    builder,
-    types,
-    new Map([[forward.built.value, builder.const(1)]]),
-    layout.entries.map((e) => e.name),
-  );
-  writeOutBatchNorm(builder, types);
+  const deferred = new Map<OpNode, Deferred>();
+  const wanted = layout.entries.map((e) => e.name);
+  const seeds = new Map([[forward.built.value, builder.const(1)]]);
+  const gradients = differentiate(builder, types, seeds, wanted, o.block ? { defer: deferrable, deferred } : {});
+  if (o.block) {
+    lowerToBlocks(builder, types, deferred, {
+      block: o.block,
+      nearMean: (name) => near.get(name) ?? (graph.initializers.has(name) ? name : undefined),
+      results: [forward.built.value, ...gradients.values()],
+    });
+  } else writeOutBatchNorm(builder, types);
   const gradient = join(
     builder,
     layout.entries.map((e) => gradients.get(e.name) ?? zeros(builder, e.dims)),
   );
   builder.output(builder.identity(forward.built.value, { out: names.loss }), { elemType: "float32", dims: [] });
-  return { builder, gradient };
+  return { builder, gradient, running };
 }
 
 /** Batch and parameters in; `loss` and the flat `gradient` out. */
-export function gradientGraph(forward: Forward, layout: Layout): Graph {
-  const { builder, gradient } = differentiated(forward, layout);
+export function gradientGraph(forward: Forward, layout: Layout, o: KernelOptions = {}): Graph {
+  const { builder, gradient } = differentiated(forward, layout, o, false);
   builder.output(builder.identity(gradient, { out: names.gradient }), { elemType: "float32", dims: [layout.length] });
   return builder.graph;
 }
@@ -101,7 +126,7 @@ export function statisticsLayout(forward: Forward): Layout {
   );
 }
 
-export interface StepOptions {
+export interface StepOptions extends KernelOptions {
   optimizer: Optimizer;
   /** Upper limit of the gradient's Euclidean norm. Default: none. */
   clipGradientNorm?: number;
@@ -125,16 +150,16 @@ export const updateScalars = { averageDecay: "average_decay", share: "gradient_s
  * `…_next` of each vector out.
  */
 export function stepGraph(forward: Forward, layout: Layout, o: StepOptions): Graph {
-  const { builder, gradient } = differentiated(forward, layout);
-  const statistics = emitStatistics(builder, forward);
+  const { builder, gradient, running } = differentiated(forward, layout, o, true);
+  const statistics = emitStatistics(builder, forward, running);
   emitUpdate(builder, layout, names.parameters, gradient, statistics, o);
   return builder.graph;
 }
 
 /** The part of a step that is done for each of several batches: `loss`, `accumulated_next` and `statistics_next` out. */
-export function accumulationGraph(forward: Forward, layout: Layout): Graph {
-  const { builder, gradient } = differentiated(forward, layout);
-  emitStatistics(builder, forward);
+export function accumulationGraph(forward: Forward, layout: Layout, o: KernelOptions = {}): Graph {
+  const { builder, gradient, running } = differentiated(forward, layout, o, true);
+  emitStatistics(builder, forward, running);
   const vector = [layout.length];
   const sum = builder.add(builder.input(names.accumulated, vector), gradient, { out: names.next(names.accumulated) });
   builder.output(sum, { elemType: "float32", dims: vector });
@@ -206,9 +231,9 @@ function atRates(g: GraphBuilder, layout: Layout, from: Ref, to: Ref, rate: Step
 }
 
 /** Running statistics follow the batch's: momentum * running + (1 - momentum) * batch, variances unbiased as in PyTorch. */
-function emitStatistics(g: GraphBuilder, forward: Forward): Vector | undefined {
+function emitStatistics(g: GraphBuilder, forward: Forward, running: Ref | undefined): Vector | undefined {
+  if (!running) return undefined;
   const layout = statisticsLayout(forward);
-  if (layout.length === 0) return undefined;
   const batch = new Map<string, Ref>();
   const keep = new Float32Array(layout.length);
   const at = new Map(layout.entries.map((e) => [e.name, e]));
@@ -220,7 +245,6 @@ function emitStatistics(g: GraphBuilder, forward: Forward): Vector | undefined {
       keep.fill(s.momentum, e.offset, e.offset + e.length);
     }
   }
-  const running = g.input(names.statistics, [layout.length]);
   const observed = join(
     g,
     layout.entries.map((e) => batch.get(e.name)!),

@@ -4,6 +4,7 @@ import { UsageError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
 import { floats, scalar, type Tensor, toFloat32 } from "../graph/tensor.js";
 import { tidy } from "../graph/tidy.js";
+import { blockLength } from "../runtime/blockedKernels.js";
 import { openSession, type Session } from "../runtime/session.js";
 import { openThreadSession } from "../runtime/threadSession.js";
 import { divergence } from "./divergence.js";
@@ -38,6 +39,11 @@ export interface TrainerOptions {
   /** Names of parameters that weight decay leaves alone besides biases and normalisation. Default: none. */
   noDecay?: (name: string) => boolean;
   threads?: number;
+  /**
+   * `blocked`: the step is written for the runtime's blocked convolution kernels where this machine has them (the trained net is an
+   * ordinary one all the same). `portable`: operators that every provider has. Default `blocked`.
+   */
+  kernels?: "blocked" | "portable";
   /** Runs steps in a thread of their own, so that this one is free to prepare data. Default false. */
   ownThread?: boolean;
 }
@@ -75,14 +81,15 @@ export class Trainer {
     const forward = buildForward(base, o.batchDims, o.loss, o.batchNorm ?? "batch");
     const parameters = findParameters(base, forward.graph, o.freeze, o.noDecay);
     const statistics = statisticsLayout(forward);
-    const update = { ...o, average: averageDecay !== undefined };
+    const block = o.kernels === "portable" ? undefined : await blockLength();
+    const update = { ...o, block, average: averageDecay !== undefined };
     const open = (graph: Graph): Promise<Session> =>
       (o.ownThread ? openThreadSession : openSession)(graph, { threads: o.threads, where: "training graph" });
     const sessions: Sessions =
       accumulate === 1
         ? { whole: await open(stepGraph(forward, parameters, update)) }
         : {
-            batch: await open(accumulationGraph(forward, parameters)),
+            batch: await open(accumulationGraph(forward, parameters, { block })),
             update: await open(updateGraph(forward, parameters, update)),
           };
     const vectors: Record<string, Float32Array> = { [names.parameters]: gather(base, parameters) };

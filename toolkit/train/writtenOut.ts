@@ -8,16 +8,18 @@ import { attr, attrFloat, attrInt, type Graph, type OpNode, opsetOf } from "../g
 import { range, scale } from "../ops/algebra.js";
 import { staticDims } from "./autodiff.js";
 
-const isTrainingForm = (n: OpNode): boolean =>
+/** Whether a node is BatchNormalization on the batch's own statistics. */
+export const isTrainingForm = (n: OpNode): boolean =>
   n.opType === "BatchNormalization" && n.domain === "" && attrInt(n, "training_mode", 0) === 1;
 
 /**
  * Replaces, in place, every training BatchNormalization of momentum 0 by its mean, its variance (both over the batch and population
- * forms) and the inference form that reads them. Names of values stay. `types` holds the shapes of the forward pass.
+ * forms) and the inference form that reads them, from the node number `from` on. Names of values stay. `types` holds the shapes of the
+ * forward pass.
  */
-export function writeOutBatchNorm(builder: GraphBuilder, types: Graph): void {
+export function writeOutBatchNorm(builder: GraphBuilder, types: Graph, from = 0): void {
   const { graph } = builder;
-  const nodes = graph.nodes.splice(0);
+  const nodes = graph.nodes.splice(from);
   for (const n of nodes) {
     if (!isTrainingForm(n)) {
       graph.nodes.push(n);
