@@ -119,6 +119,32 @@ describe.each(["exp", "sigmoid"] as const)("chains of widths, %s", (form) => {
     }
   });
 
+  it("end between 95 % of the target and the target when the cost alone teaches them", () => {
+    for (const share of [0.4, 0.7]) {
+      const cost = stairs(share);
+      const chains = new Map(
+        [...candidates].map(([id, w]) => [
+          id,
+          new MarkovChain(w, form, new Float64Array(w.length - 1).fill(form === "exp" ? 0 : 3)),
+        ]),
+      );
+      const adams = new Map([...chains].map(([id, chain]) => [id, new Adam(chain.alpha, { learningRate: 0.03 })]));
+      const expected = new ExpectedCost(cost, candidates);
+      const now = () => expected.at(new Map([...chains].map(([id, chain]) => [id, chain.distribution()])));
+      expect(now().value).toBeGreaterThan(cost.target);
+      for (let step = 0; step < 400; step++) {
+        const { value, gradient } = now();
+        const { slope } = costLoss(value, cost.target, 0.1);
+        for (const [id, chain] of chains) {
+          const byMarginal = chain.throughDistribution(gradient.get(id)!).map((v) => slope * v);
+          adams.get(id)!.update(chain.throughMarginal(byMarginal), 1 - step / 400);
+        }
+      }
+      expect(now().value / cost.target).toBeGreaterThan(0.93);
+      expect(now().value / cost.target).toBeLessThan(1.02);
+    }
+  });
+
   it("pass the gradient of gates on to their parameters", () => {
     const chain = chainsWith(form).get("a")!;
     const order = Int32Array.from([7, 0, 5, 4, 1, 6, 3, 2]);

@@ -26,7 +26,8 @@ export class Adam {
     this.second = new Float64Array(values.length);
   }
 
-  update(gradient: ArrayLike<number>): void {
+  /** @param share of the learning rate */
+  update(gradient: ArrayLike<number>, share = 1): void {
     const { learningRate, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0 } = this.o;
     this.step++;
     for (let i = 0; i < this.values.length; i++) {
@@ -35,7 +36,7 @@ export class Adam {
       this.second[i] = beta2 * this.second[i] + (1 - beta2) * g * g;
       const mean = this.first[i] / (1 - beta1 ** this.step);
       const deviation = Math.sqrt(this.second[i] / (1 - beta2 ** this.step));
-      this.values[i] -= (learningRate * mean) / (deviation + epsilon);
+      this.values[i] -= (share * learningRate * mean) / (deviation + epsilon);
     }
   }
 }

@@ -40,7 +40,8 @@ const settings = {
   warmup: "share of the search before the architecture is learned; default 0.2",
   every: "weight updates per architecture update; default 2",
   weight: "weight w of the cost beside the cross-entropy; default 0.1",
-  alphaRate: "Adam's rate for α; default: 10 divided by the number of architecture updates",
+  alphaRate:
+    "Adam's first rate for α, which falls linearly to 0; default: 6 (sigmoid: 20) divided by the number of architecture updates",
   keep: "exp (default) or sigmoid: how α becomes a probability",
   distil: "in-place distillation from the widest net; default true",
   sampling: "expected (default) or direct",
@@ -94,7 +95,7 @@ async function search(c: MethodContext, net: Supernet): Promise<Widths> {
   const updates = Math.max(1, Math.floor(budget / (SUB_NETS + (1 - warmup) / every)));
   const from = Math.round(warmup * updates);
   const learned = Math.max(1, Math.ceil((updates - from) / every));
-  const learningRate = numberSetting(c, "alphaRate", 10 / learned, { least: 0 });
+  const learningRate = numberSetting(c, "alphaRate", (form === "exp" ? 6 : 20) / learned, { least: 0 });
 
   const { candidates, orders } = net;
   // By the sigmoid, α = 3 keeps a block with 95 %: a chain starts near the whole net in either form.
@@ -108,7 +109,7 @@ async function search(c: MethodContext, net: Supernet): Promise<Widths> {
   const expected = new ExpectedCost(c.cost, candidates);
   const random = streamOf(c.seed, 0, SEARCH_STREAM);
 
-  const learnArchitecture = async (): Promise<void> => {
+  const learnArchitecture = async (progress: number): Promise<void> => {
     const gates = new Map([...chains].map(([id, chain]) => [id, chain.gates(orders.get(id)!)]));
     const pass = await net.pass(await net.next(), { gates });
     const cost = expected.at(new Map([...chains].map(([id, chain]) => [id, chain.distribution()])));
@@ -117,7 +118,7 @@ async function search(c: MethodContext, net: Supernet): Promise<Widths> {
       const byMarginal = chain.throughGates(orders.get(id)!, pass.gates.get(id)!);
       const byCost = chain.throughDistribution(cost.gradient.get(id)!);
       for (const [k, v] of byCost.entries()) byMarginal[k] += (slope * v) / c.cost.target;
-      optimizers.get(id)!.update(chain.throughMarginal(byMarginal));
+      optimizers.get(id)!.update(chain.throughMarginal(byMarginal), 1 - progress);
     }
   };
   const sampled = (): Map<string, number> => new Map([...chains].map(([id, chain]) => [id, chain.sample(random)]));
@@ -132,7 +133,7 @@ async function search(c: MethodContext, net: Supernet): Promise<Widths> {
       return [sampled(), uniformFloat64(random) < even ? drawnAround(candidates, random) : sampled()];
     },
     async after(update) {
-      if (update >= from && (update - from) % every === 0) await learnArchitecture();
+      if (update >= from && (update - from) % every === 0) await learnArchitecture((update - from) / (updates - from));
     },
   });
 

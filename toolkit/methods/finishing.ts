@@ -10,6 +10,10 @@ import type { MethodContext } from "./method.js";
 /** Images whose statistics a cut net gets. */
 const STATISTICS_IMAGES = 500;
 
+/** Steps' worth of the forward passes that `withStatistics` makes. */
+export const statisticsSteps = (c: MethodContext): number =>
+  Math.ceil(Math.min(STATISTICS_IMAGES, c.train.count) / (3 * c.recipe.batchSize));
+
 /** The graph with running statistics of its own, counted. */
 export async function withStatistics(c: MethodContext, graph: Graph): Promise<Graph> {
   const batches = await tensorsOf(c.graph, c.train, STATISTICS_IMAGES);

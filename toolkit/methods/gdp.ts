@@ -11,9 +11,9 @@
  * leave, open ones are absorbed into the weights that read the channel, W[:, c] *= g_c, and training goes on along the same schedule:
  * there is no retraining.
  *
- * Deviations: the paper's decay of ε and its proximal steps were not available; λ is not a constant but follows the cost, which is
- * asked to come down to the target along a geometric path while ε falls; what is open in the end is snapped to candidate widths within the
- * target.
+ * Deviations: the paper's decay of ε and its proximal steps were not available; λ is not a constant but, in each step, what
+ * brings the cost (to first order) onto a geometric path down to the target, which is reached when ε is nearly at its end; what is
+ * open then is snapped to candidate widths within the target.
  */
 import type { Graph } from "../graph/graph.js";
 import type { Keep } from "../prune/groups.js";
@@ -34,29 +34,26 @@ const settings = {
   epsilon: "first ε; default 0.1",
   lastEpsilon: "last ε; default 1e-4",
   gateRate: "learning rate of θ, relative to the weights'; default 1",
-  lambda: "first weight of the cost; default 1",
 };
 
-/** How quickly λ follows the cost: over the whole search, by this many e-folds per unit of relative error. */
-const FOLLOW = 100;
 const MOMENTUM = 0.9;
+/** Of θ by the cost, per step: its slope is taken at one place only. */
+const LARGEST_PULL = 0.1;
 
-/** Thetas that are learned, and the weight of the cost that holds them to a path. */
+/** Thetas that are learned under a cost that comes down along a path. */
 export class PolarisedGates {
   readonly thetas: Map<string, Float64Array>;
   private readonly velocity: Map<string, Float64Array>;
-  lambda: number;
 
   constructor(
     private readonly c: MethodContext,
     private readonly candidates: ReadonlyMap<string, readonly number[]>,
-    private readonly o: { steps: number; epsilon: number; lastEpsilon: number; lambda: number },
+    private readonly o: { steps: number; epsilon: number; lastEpsilon: number },
   ) {
     const ones = (value: number) =>
       new Map([...candidates].map(([id, w]) => [id, new Float64Array(w.at(-1)!).fill(value)]));
     this.thetas = ones(1);
     this.velocity = ones(0);
-    this.lambda = o.lambda;
   }
 
   epsilonAt(step: number): number {
@@ -74,25 +71,32 @@ export class PolarisedGates {
     return interpolatedCost(this.c.cost, sums, this.candidates);
   }
 
-  /** A step of θ along the loss's gradient by the gates and the cost's. */
-  update(step: number, byGate: ReadonlyMap<string, Float64Array>, learningRate: number): void {
+  /** What the cost may be at a step. */
+  allowedAt(step: number): number {
     const { original, target } = this.c.cost;
+    const progress = Math.min(1, (step + 1) / (0.9 * this.o.steps));
+    return original ** (1 - progress) * target ** progress;
+  }
+
+  /** A step of θ: along the loss's gradient by the gates, with momentum, then along the cost's, as far as the path asks for. */
+  update(step: number, byGate: ReadonlyMap<string, Float64Array>, learningRate: number): void {
     const epsilon = this.epsilonAt(step);
-    const { value, gradient } = this.costAt(step);
     for (const [id, thetas] of this.thetas) {
       const velocity = this.velocity.get(id)!;
-      const pull = (this.lambda * gradient.get(id)!) / original;
-      thetas.forEach((theta, i) => {
-        const slope = (byGate.get(id)![i] + pull) * gateSlope(theta, epsilon);
-        velocity[i] = MOMENTUM * velocity[i] + slope;
+      for (const [i, theta] of thetas.entries()) {
+        velocity[i] = MOMENTUM * velocity[i] + byGate.get(id)![i] * gateSlope(theta, epsilon);
         // A θ that would change its sign has closed its gate.
-        const next = theta - learningRate * velocity[i];
-        thetas[i] = Math.max(0, next);
-      });
+        thetas[i] = Math.max(0, theta - learningRate * velocity[i]);
+      }
     }
-    const progress = Math.min(1, (step + 1) / (0.9 * this.o.steps));
-    const wanted = original ** (1 - progress) * target ** progress;
-    this.lambda *= Math.exp((FOLLOW / this.o.steps) * Math.max(-1, Math.min(1, value / wanted - 1)));
+    const { value, gradient } = this.costAt(step);
+    const excess = value - this.allowedAt(step);
+    if (excess <= 0) return;
+    const slopes = [...this.thetas].map(([id, t]) => t.map((theta) => gradient.get(id)! * gateSlope(theta, epsilon)));
+    const square = slopes.reduce((sum, list) => list.reduce((s, v) => s + v * v, sum), 0);
+    for (const [g, thetas] of [...this.thetas.values()].entries())
+      for (const [i, theta] of thetas.entries())
+        thetas[i] = Math.max(0, theta - Math.min(LARGEST_PULL, (excess / square) * slopes[g][i]));
   }
 }
 
@@ -134,7 +138,6 @@ export const gdp: PruningMethod = {
         steps,
         epsilon: numberSetting(c, "epsilon", 0.1, { least: 1e-8 }),
         lastEpsilon: numberSetting(c, "lastEpsilon", 1e-4, { least: 1e-12 }),
-        lambda: numberSetting(c, "lambda", 1, { least: 1e-9 }),
       });
       for (let step = 0; step < steps; step++) {
         const pass = await net.pass(await net.next(), { gates: learned.gates(step) });

@@ -1,9 +1,17 @@
 /** The pruning methods by name. */
 import { UsageError } from "../graph/errors.js";
+import { autoSlim } from "./autoSlim.js";
+import { dmcp } from "./dmcp.js";
 import { edgefit } from "./edgefit.js";
+import { gdp } from "./gdp.js";
+import { halp } from "./halp.js";
 import { l1Iterative } from "./l1Iterative.js";
+import { latencySearch } from "./latencySearch.js";
+import { metaPruning } from "./metaPruning.js";
 import type { PruningMethod } from "./method.js";
+import { netAdapt } from "./netAdapt.js";
 import { oneShot } from "./oneShot.js";
+import { resRep } from "./resRep.js";
 import { scratchB, scratchE } from "./rethinking.js";
 import { groupLassoMethod, networkSlimming } from "./sparsePretraining.js";
 import { lottery, magnitude, snip, snipChannels } from "./unstructured.js";
@@ -29,6 +37,14 @@ export const methods: readonly PruningMethod[] = [
   groupLassoMethod,
   scratchE,
   scratchB,
+  dmcp,
+  autoSlim,
+  metaPruning,
+  netAdapt,
+  halp,
+  gdp,
+  resRep,
+  latencySearch,
   snipChannels,
   ...oneShot,
   magnitude,

@@ -21,7 +21,7 @@ import { cosineSchedule } from "../train/index.js";
 import { type Compactor, insertCompactors, mergeCompactors, resetGradient, rowNorms } from "./compactors.js";
 import { fullWidths } from "./cost.js";
 import { type CutNet, withKept } from "./cut.js";
-import { withStatistics } from "./finishing.js";
+import { statisticsSteps, withStatistics } from "./finishing.js";
 import type { Cost, MethodContext, PruningMethod } from "./method.js";
 import { knownSettings, numberSetting } from "./readSettings.js";
 import { Supernet } from "./supernet.js";
@@ -101,7 +101,7 @@ export const resRep: PruningMethod = {
 
 async function forget(c: MethodContext, net: Supernet, compactors: readonly Compactor[]) {
   const { learningRate } = c.recipe;
-  const steps = Math.max(1, c.meter.left);
+  const steps = Math.max(1, c.meter.left - statisticsSteps(c));
   const momentum = numberSetting(c, "momentum", 0.99, { least: 0, most: 0.9999 });
   // The mean rate of a cosine is half of its largest.
   const lambda = numberSetting(c, "lambda", (1 - momentum) / ((learningRate / 2) * (steps / 4)), { least: 0 });

@@ -9,6 +9,8 @@ export interface InvertedResidualStage {
   channels: number;
   blocks: number;
   stride: number;
+  /** Of the depthwise convolutions. Default 3, as in the paper. */
+  kernel?: 3 | 5 | 7;
 }
 
 export interface MobileNetV2Options extends ZooOptions {
@@ -44,14 +46,14 @@ function invertedResidual(
   net: LayerBuilder,
   x: Feature,
   name: string,
-  o: { to: number; expand: number; stride: number },
+  o: { to: number; expand: number; stride: number; kernel?: number },
 ): Feature {
   const inner = x.channels * o.expand;
   let y = x;
   if (o.expand !== 1) y = net.conv(y, `${name}.expand`, { to: inner, kernel: 1, activation: "relu6" });
   y = net.conv(y, `${name}.depthwise`, {
     to: inner,
-    kernel: 3,
+    kernel: o.kernel ?? 3,
     stride: o.stride,
     depthwise: true,
     activation: "relu6",
@@ -79,7 +81,7 @@ export function mobileNetV2(o: MobileNetV2Options = {}): Graph {
     const blocks = Math.ceil(positive("blocks", s.blocks) * depthMultiplier);
     for (let i = 0; i < blocks; i++) {
       const stride = i === 0 ? s.stride : 1;
-      x = invertedResidual(net, x, `blocks.${index++}`, { to: width(s.channels), expand: s.expand, stride });
+      x = invertedResidual(net, x, `blocks.${index++}`, { ...s, to: width(s.channels), stride });
     }
   }
   const head = makeDivisible(headChannels * Math.max(1, widthMultiplier));
