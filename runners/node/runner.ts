@@ -1,5 +1,6 @@
 /** The local device: this machine's processor through ONNX Runtime, native or WebAssembly, in a process of its own. */
 import { DeviceError } from "../errors.js";
+import type { Ready } from "../protocol.js";
 import { runnerOver } from "../remote.js";
 import type { DeviceFacts, DeviceRunner, GraphOptimizationLevel } from "../runner.js";
 import { WorkerChannel } from "./channel.js";
@@ -49,19 +50,24 @@ export async function openLocalRunner(o: LocalOptions = {}): Promise<LocalRunner
     ...(o.log && { log: o.log }),
   });
   const { ready } = channel;
-  const native = ready.engine === "native";
   if (ready.note) o.onNote?.(ready.note);
-
-  const describe = async (): Promise<DeviceFacts> => {
-    const machine = await machineFacts();
-    return {
-      id: `local-${machine.os.arch}-${native ? provider : "wasm"}-t${threads}`,
-      kind: native ? PROVIDERS[provider].kind : "node-wasm",
-      ...machine,
-      emulated: machine.emulated || ready.emulated,
-      runtime: { ...ready.runtime, threads, graphOptimizationLevel },
-      clockMs: ready.clockMs,
-    };
-  };
+  const describe = () => workerFacts(ready, o);
   return { pid: channel.pid, ...runnerOver(channel, { describe, threads, graphOptimizationLevel }) };
+}
+
+/** Facts of this machine with what its worker said of itself. */
+export async function workerFacts(
+  ready: Ready,
+  { threads = 1, provider = "cpu", graphOptimizationLevel = "all" }: LocalOptions,
+): Promise<DeviceFacts> {
+  const machine = await machineFacts();
+  const native = ready.engine === "native";
+  return {
+    id: `local-${machine.os.arch}-${native ? provider : "wasm"}-t${threads}`,
+    kind: native ? PROVIDERS[provider].kind : "node-wasm",
+    ...machine,
+    emulated: machine.emulated || ready.emulated,
+    runtime: { ...ready.runtime, threads, graphOptimizationLevel },
+    clockMs: ready.clockMs,
+  };
 }

@@ -1,6 +1,7 @@
 /** The commands of edgefit, in the order in which `--help` lists them. */
 import { agent } from "./agent.js";
 import type { AnyCommand } from "./command.js";
+import { compare } from "./compare.js";
 import { demo } from "./demo.js";
 import { devices } from "./devices.js";
 import { fit } from "./fit.js";
@@ -18,6 +19,7 @@ import { worker } from "./worker.js";
 
 export const commands: readonly AnyCommand[] = [
   fit,
+  compare,
   inspect,
   importCommand,
   profile,
