@@ -15,6 +15,8 @@ export interface TestRedis {
   /** Ends the process at once, as a power cut would. */
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** Of the running process. */
+  pid(): number;
   close(): Promise<void>;
 }
 
@@ -47,6 +49,7 @@ export async function startRedis(o: { password?: string } = {}): Promise<TestRed
     url,
     kill,
     start,
+    pid: () => child!.pid!,
     async close() {
       await kill();
       rmSync(folder, { recursive: true, force: true });
@@ -54,7 +57,8 @@ export async function startRedis(o: { password?: string } = {}): Promise<TestRed
   };
 }
 
-const freePort = (): Promise<number> =>
+/** A port that nobody listens on. */
+export const freePort = (): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer();
     server.on("error", reject);
