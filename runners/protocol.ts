@@ -65,6 +65,7 @@ const requestSchema = z.discriminatedUnion("type", [
     minTimeMs: z.number().nonnegative().optional(),
     maxTimeMs: z.number().positive().optional(),
     callsBeforeSample: size.optional(),
+    intervalMs: z.number().positive().optional(),
     seed: z.number().int().optional(),
   }),
   z.object({ type: z.literal("profile"), model, feeds, calls: count, warmup: size }),

@@ -96,6 +96,8 @@ export interface MeasureJob {
    * sample would pay for the caches that the other models filled, and read slower than the model running on its own.
    */
   callsBeforeSample?: number;
+  /** Paced: one call per interval of this many milliseconds, as a camera asks for, with rest in between; models take turns. */
+  intervalMs?: number;
   /** Seed of the shuffled order of calls. Default 0. */
   seed?: number;
 }
@@ -118,6 +120,8 @@ export interface Measurement {
   saturation: Saturation | null;
   /** `enough`: the asked samples and time were reached. `cap`: `maxTimeMs` ended the job before that. */
   stopped: "enough" | "cap";
+  /** Of a paced job: intervals that began while a call was still running, and were skipped. */
+  missedFrames?: number;
   /**
    * Resident memory of the runtime's whole process at its highest since its first open model was loaded, in bytes; null where
    * it cannot be read. What one model adds: `measureMemory`.

@@ -21,6 +21,10 @@ export interface SamplerOptions {
   minTimeMs?: number;
   maxTimeMs?: number;
   callsBeforeSample?: number;
+  /** Paced: one call per interval of this many milliseconds, and rest until the next one. */
+  intervalMs?: number;
+  /** Waits; for pacing. Default: `setTimeout`. */
+  sleep?: (ms: number) => Promise<void>;
   seed?: number;
   signal?: AbortSignal;
   /** A sample takes at least this long, by several calls where one is shorter. Default 0. */
@@ -41,7 +45,9 @@ const MAX_CALLS_PER_SAMPLE = 4096;
 /**
  * Times the tasks. Each is warmed up on its own; then come rounds in which every task gives one sample, in an order shuffled
  * anew each round, so that sample r of one task and sample r of another saw the same moment of the machine (`pairedRatio`).
- * At least one round is made, whatever the cap. Throws the signal's reason when aborted, between two calls.
+ * At least one round is made, whatever the cap. With `intervalMs` a call starts at the beginning of a frame, as a camera would
+ * have it, and the processor rests in between; a frame that begins while the last call still runs is missed. Throws the signal's
+ * reason when aborted, between two calls.
  * Conventions as in TensorFlow Lite's benchmark tool: at least 50 samples and one second by default.
  */
 export async function sample(tasks: readonly (() => unknown)[], options: SamplerOptions): Promise<Samples[]> {
@@ -55,7 +61,9 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
     seed = 0,
     signal,
   } = options;
-  const callsBeforeSample = options.callsBeforeSample ?? (tasks.length > 1 ? 1 : 0);
+  const { intervalMs, sleep = rest } = options;
+  // A camera asks once per frame: calls to warm the caches would be what pacing is there to leave out.
+  const callsBeforeSample = options.callsBeforeSample ?? (tasks.length > 1 && intervalMs === undefined ? 1 : 0);
   const clockMs = options.clockMs ?? clockStep(now);
   /** Time without what was spent held up. */
   let heldMs = 0;
@@ -63,7 +71,7 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
   const begin = spent();
 
   const breathe = breather(now);
-  const shortestMs = Math.max(STEPS_PER_SAMPLE * clockMs, options.minSampleMs ?? 0);
+  const shortestMs = intervalMs !== undefined ? 0 : Math.max(STEPS_PER_SAMPLE * clockMs, options.minSampleMs ?? 0);
 
   const timed = async (call: () => unknown, calls: number): Promise<number> => {
     await breathe();
@@ -88,24 +96,39 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
     const warmStart = spent();
     const firstRunMs = await timed(call, 1);
     let warmups = 1;
-    let laterMs = 0;
+    let shortestCallMs = Number.POSITIVE_INFINITY;
     while ((warmups < warmup || spent() - warmStart < minWarmupMs) && spent() < until) {
-      laterMs += await timed(call, 1);
+      shortestCallMs = Math.min(shortestCallMs, await timed(call, 1));
       warmups++;
     }
-    const expectedMs = warmups > 1 ? laterMs / (warmups - 1) : firstRunMs;
+    // The shortest, not the mean: calls that something interrupted would pass for long enough, and samples would be too short.
+    const expectedMs = warmups > 1 ? shortestCallMs : firstRunMs;
     let callsPerSample = 1;
     for (let batchMs = expectedMs; batchMs < shortestMs && callsPerSample < MAX_CALLS_PER_SAMPLE; ) {
       callsPerSample *= 2;
       batchMs = await timed(call, callsPerSample);
       warmups += callsPerSample;
     }
-    states.push({ task: index, call, firstRunMs, warmups, callsPerSample, samples: [] as number[] });
+    states.push({ task: index, call, firstRunMs, warmups, callsPerSample, samples: [] as number[], missedFrames: 0 });
   }
 
   const random = xoroshiro128plus(seed);
   const order = [...states];
   const start = spent();
+
+  /** Waits for the next frame; how many began, unused, since the last one. */
+  let frame = -1;
+  const nextFrame = async (interval: number): Promise<number> => {
+    const next = Math.floor((spent() - start) / interval) + 1;
+    const missed = frame < 0 ? 0 : next - frame - 1;
+    frame = next;
+    for (let left = start + next * interval - spent(); left > 0; left = start + next * interval - spent()) {
+      signal?.throwIfAborted();
+      await sleep(Math.min(left, LONGEST_REST_MS));
+    }
+    return missed;
+  };
+
   let rounds = 0;
   let stopped: Samples["stopped"] | undefined;
   while (!stopped) {
@@ -114,6 +137,7 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
       [order[i], order[j]] = [order[j], order[i]];
     }
     for (const s of order) {
+      if (intervalMs !== undefined) s.missedFrames += await nextFrame(intervalMs);
       if (callsBeforeSample > 0) await timed(s.call, callsBeforeSample);
       const ms = (await timed(s.call, s.callsPerSample)) / s.callsPerSample;
       s.samples.push(ms);
@@ -124,7 +148,7 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
     else if (spent() - begin >= maxTimeMs) stopped = "cap";
   }
 
-  return states.map(({ firstRunMs, warmups, callsPerSample, samples }) => {
+  return states.map(({ firstRunMs, warmups, callsPerSample, samples, missedFrames }) => {
     const samplesMs = Float64Array.from(samples);
     return {
       firstRunMs,
@@ -134,9 +158,15 @@ export async function sample(tasks: readonly (() => unknown)[], options: Sampler
       drift: drift(samplesMs),
       saturation: saturation(samplesMs),
       stopped,
+      ...(intervalMs === undefined ? {} : { missedFrames }),
     };
   });
 }
+
+/** A job that is to stop is asked at least this often. */
+const LONGEST_REST_MS = 250;
+
+const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /**
  * Step of a clock in its own unit: the median of the jumps seen while reading it as fast as possible. For a clock finer than

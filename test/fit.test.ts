@@ -125,7 +125,7 @@ describe("fit", () => {
     }
     for (const l of report.layers) if (l.widthAfter !== 0) expect(names.has(l.name)).toBe(true);
     expect(report.groups.some((g) => g.widthAfter === 0)).toBe(true);
-    expect(Math.abs(report.prediction.errorPct)).toBeLessThan(5);
+    expect(Math.abs(report.prediction.errorPct!)).toBeLessThan(5);
   });
 
   test("blocks: keep narrows layers and removes none", async () => {

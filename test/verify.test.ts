@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import type { ModelFigures } from "../toolkit/report/index.js";
-import { type Baseline, compare, readBaseline } from "../toolkit/verify.js";
+import { type Baseline, compare, readBaseline, verify } from "../toolkit/verify.js";
 
 const folder = mkdtempSync(join(tmpdir(), "edgefit-verify-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -19,6 +19,7 @@ const one = (p50: number, top1?: number, images?: number): Baseline => ({
   device: { id: "d" },
   models: [figures(p50, top1, images)],
   speedup: null,
+  pacedMs: null,
 });
 const now = (p50: number, top1?: number, images?: number) => ({ models: [figures(p50, top1, images)], speedup: null });
 
@@ -42,7 +43,12 @@ describe("what counts as worse", () => {
     [1.95, 1, true],
     [1.5, 0.1, false],
   ])("two models, speed-up 2, now %s on a machine at pace %s", (r, pace, ok) => {
-    const before: Baseline = { device: { id: "d" }, models: [figures(2), figures(1)], speedup: ratio(2) };
+    const before: Baseline = {
+      device: { id: "d" },
+      models: [figures(2), figures(1)],
+      speedup: ratio(2),
+      pacedMs: null,
+    };
     const after = { models: [figures(2 * pace), figures((2 * pace) / r)], speedup: ratio(r) };
     expect(compare(before, after, { against: "x" })).toEqual([expect.objectContaining({ name: "speed-up", ok })]);
   });
@@ -78,8 +84,17 @@ describe("an earlier result", () => {
       fitted: figures(1),
       speedup: ratio(2),
       layers: [],
+      settings: { paced: "50fps" },
     };
     expect((await readBaseline(write("report.json", fit))).models.map((m) => m.latencyMs.p50)).toEqual([2, 1]);
+    expect((await readBaseline(write("report.json", fit))).pacedMs).toBe(20);
+  });
+
+  test("of another pace is refused before anything is measured", async () => {
+    const against = write("paced.json", { ...one(1), pacedMs: 1000 / 30 });
+    const o = { models: ["missing.onnx"], against };
+    await expect(verify(o)).rejects.toMatchObject({ code: "baseline-paced", hint: "give --paced 30fps" });
+    await expect(verify({ ...o, paced: "15fps" })).rejects.toMatchObject({ code: "baseline-paced" });
   });
 
   test.each([

@@ -1,10 +1,13 @@
 /** The main job: a model, a device and a latency budget in; a smaller model that was measured to keep the budget out. */
 import { parseBudget } from "./budget.js";
+import { fitOffline } from "./fitOffline.js";
 import {
   evaluateBoth,
   FINAL_RUN,
   type Fitting,
   missed,
+  NEAR,
+  paceOf,
   prepare,
   profileOptions,
   proposalsOf,
@@ -14,6 +17,7 @@ import {
   wholeProposals,
   worthwhilePrecisions,
 } from "./fitting.js";
+import { UsageError } from "./graph/errors.js";
 import { conditionsOf, goldenRun, openDevice, peakMemoryOf, ratioOf, shownOn } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import type { FitOptions } from "./options.js";
@@ -38,8 +42,6 @@ export interface FitResult {
 const MARGIN = 0.99;
 /** Times that a net found over its budget in the final run is cut again. */
 const TIGHTENINGS = 3;
-/** An uncut net this near to the original (relative squared error of the outputs) is not worth cutting instead. */
-const NEAR = 0.01;
 
 /**
  * Cuts a model to a latency budget.
@@ -50,8 +52,16 @@ const NEAR = 0.01;
  * and DeviceError as their parts do.
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
+  if (options.offline) {
+    if (typeof options.device === "string") return fitOffline({ ...options, device: options.device });
+    throw new UsageError("offline-device", "a fit without the device needs a saved one", {
+      where: "--offline",
+      hint: "name the JSON file of its profile or table with --device",
+    });
+  }
   const o = { ...options, seed: options.seed ?? 1, percentile: options.percentile ?? ("p50" as const) };
   const budget = parseBudget(o.budget);
+  paceOf(o);
   const watch = new Stopwatch();
   const subject = await watch.time("reading", () => openSubject(o));
   const groups = findGroups(subject.graph);

@@ -17,6 +17,7 @@ import {
 } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import type { FitOptions } from "./options.js";
+import { parsePace } from "./pace.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
 import type { ModelProfile, ProfileModelOptions } from "./profile.js";
 import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
@@ -31,7 +32,10 @@ import { imageBatches, noiseBatches, remarksOn, type Subject } from "./subject.j
 const DEFAULT_CALIBRATION_IMAGES = 512;
 const HELD_BACK_IMAGES = 256;
 /** INT8 must be this much faster than float as a whole to be considered at all. */
-const WORTHWHILE = 1.03;
+export const WORTHWHILE = 1.03;
+
+/** An uncut net this near to the original (relative squared error of the outputs) is not worth cutting instead. */
+export const NEAR = 0.01;
 
 /** What the stages share once everything is open and measured. */
 export interface Fitting {
@@ -231,6 +235,7 @@ export async function proposalsOf(
       budget: f.budget,
       percentile: o.percentile,
       share,
+      ...paceOf(o),
       seed: o.seed,
       toBytes: (g) => variant(f, g, precision, ranges),
       onProgress: o.onProgress,
@@ -246,10 +251,15 @@ export async function proposalsOf(
 const variant = (f: Fitting, g: Graph, precision: Precision, ranges: Ranges | undefined): Uint8Array =>
   precision === "fp32" ? writeModel(g) : timingVariant(g, ranges!, reduceRange(f));
 
-export function missed(budget: string, fastestMs: number, limitMs?: number): BudgetError {
+export function missed(
+  budget: string,
+  fastestMs: number,
+  limitMs?: number,
+  how: "measured" | "predicted" = "measured",
+): BudgetError {
   const limit = limitMs === undefined ? "" : ` (${limitMs.toFixed(3)} ms)`;
   return new BudgetError(
-    `no model within the budget was found; the fastest one measured takes ${fastestMs.toFixed(3)} ms`,
+    `no model within the budget was found; the fastest one ${how} takes ${fastestMs.toFixed(3)} ms`,
     {
       fastestMs,
       where: `--budget ${budget}${limit}`,
@@ -264,9 +274,13 @@ export function timed(f: Fitting, models: readonly Uint8Array[], o: TimingOption
   return timeTogether(
     f.device,
     models.map((model) => ({ model, feeds })),
-    { ...o, seed: f.o.seed, signal: f.o.signal },
+    { ...o, ...paceOf(f.o), seed: f.o.seed, signal: f.o.signal },
   );
 }
+
+/** The pace that a fit is asked for, as timing takes it. */
+export const paceOf = (o: Pick<FitOptions, "paced">): Pick<TimingOptions, "intervalMs"> =>
+  o.paced === undefined ? {} : { intervalMs: parsePace(o.paced) };
 
 /** Settings of the run whose figures the report gives. */
 export const FINAL_RUN: TimingOptions = { minSamples: 200, minTimeMs: 3000 };

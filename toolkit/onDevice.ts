@@ -140,6 +140,8 @@ export interface Timed {
 export interface TimingOptions {
   minSamples?: number;
   minTimeMs?: number;
+  /** Paced: one call per this many milliseconds. */
+  intervalMs?: number;
   seed?: number;
   signal?: AbortSignal;
 }
@@ -178,7 +180,7 @@ export const ratioOf = (a: Timed, b: Timed): Ratio => pairedRatio(a.measurement.
 /** Conditions of a run that a reader should know of. */
 export function conditionsOf(name: string, t: Timed): string[] {
   const out: string[] = [];
-  const { drift, saturation, stopped, fallen = [] } = t.measurement;
+  const { drift, saturation, stopped, fallen = [], missedFrames = 0 } = t.measurement;
   const throttling = t.measurement.conditions?.throttling ?? [];
   if (throttling.length > 0)
     out.push(`${name}: the device was held back while it was measured: ${throttling.join(", ")}`);
@@ -186,6 +188,7 @@ export function conditionsOf(name: string, t: Timed): string[] {
     out.push(`${name}: ${fallen.length} nodes did not run on the provider: ${describeFallen(fallen)}`);
   if (Math.abs(drift) > 0.05)
     out.push(`${name}: the latency drifted by ${(100 * drift).toFixed(0)} % while it was measured`);
+  if (missedFrames > 0) out.push(`${name}: ${missedFrames} frames went by while a call was still running`);
   if (saturation) out.push(`${name}: the clock is too coarse for this model (${saturation})`);
   if (stopped === "cap") out.push(`${name}: measuring stopped at its time limit after ${t.latency.n} samples`);
   return out;

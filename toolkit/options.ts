@@ -87,6 +87,8 @@ export interface FitOptions extends DeviceOptions {
   calibrationImages?: number;
   /** At most this many images of the test part for accuracy. Default: all. */
   limit?: number;
+  /** `30fps`: one inference per frame in every measurement that the budget is checked on. Default: calls in a row. */
+  paced?: string;
   /** The device is a saved profile with a latency table and is not there: latencies are predicted. Default false. */
   offline?: boolean;
 }
@@ -116,6 +118,10 @@ export interface ValidateOptions extends DeviceOptions {
   data?: string | Dataset;
   preprocess?: PreprocessOptions;
   limit?: number;
+  /** `30fps`: one inference per frame, as a camera asks for. Default: calls in a row. */
+  paced?: string;
+  /** `30min`: how long the last model is kept busy after everything else, to see it warm up. Default: not. */
+  sustain?: string;
 }
 
 export interface QuantizeModelOptions extends CommonOptions {

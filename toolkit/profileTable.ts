@@ -59,8 +59,10 @@ export function tableFrom(
     schemaVersion: TABLE_VERSION,
     device: {
       id: facts.id,
+      kind: facts.kind,
       fingerprint: fingerprint(facts),
       cpu: hardware.cpu,
+      cores: hardware.cores,
       arch: os.arch,
       isa: [...hardware.isa],
       emulated: false,

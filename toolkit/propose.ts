@@ -43,6 +43,8 @@ export interface ProposeOptions extends CommonOptions {
   percentile: Percentile;
   /** Share of the budget to use: below 1 after a final measurement came out over it. */
   share: number;
+  /** Paced: one call per this many milliseconds. */
+  intervalMs?: number;
   seed: number;
   /** The cut net as the bytes that the device will run. */
   toBytes(g: Graph): Uint8Array;
@@ -120,11 +122,22 @@ export function within(p: AllocationProblem, ms: number): Allocation {
   }
 }
 
-async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Promise<Proposal> {
-  const keep = keepOf(c, a.widths);
-  const dropped = droppedBranches(c.branches, a.widths);
+/** What is cut, and in which order channels go. */
+export interface CutContext extends Pick<ProposeContext, "groups" | "branches"> {
+  subject: Pick<Subject, "graph">;
+  orders: Ranking["orders"];
+}
+
+/** The net at these widths, weights not yet repaired; at width 0 the branch that the group stands for is left out. */
+export function cutAt(c: CutContext, widths: ReadonlyMap<string, number>): Pick<Proposal, "keep" | "gone" | "cut"> {
+  const keep = keepOf(c, widths);
+  const dropped = droppedBranches(c.branches, widths);
   const gone = new Set(dropped.flatMap((b) => [...b.nodes]));
-  const cut = dropBranches(sliceGraph(c.subject.graph, c.groups, keep), dropped);
+  return { keep, gone, cut: dropBranches(sliceGraph(c.subject.graph, c.groups, keep), dropped) };
+}
+
+async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Promise<Proposal> {
+  const { keep, gone, cut } = cutAt({ ...c, orders: c.ranking.orders }, a.widths);
   const feeds = feedsFor(c.subject, c.call);
   const [original, candidate] = await timeTogether(
     c.device,
@@ -132,6 +145,7 @@ async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Pro
     {
       minSamples: 100,
       minTimeMs: 600,
+      ...(o.intervalMs === undefined ? {} : { intervalMs: o.intervalMs }),
       seed: o.seed,
       signal: o.signal,
     },
@@ -151,10 +165,10 @@ async function measure(c: ProposeContext, o: ProposeOptions, a: Allocation): Pro
 }
 
 /** Which channels remain, for widths below the full ones; groups of branches that are left out stay as they are. */
-function keepOf(c: ProposeContext, widths: ReadonlyMap<string, number>): Keep {
+function keepOf(c: CutContext, widths: ReadonlyMap<string, number>): Keep {
   const keep = new Map<string, Int32Array>();
   for (const [id, width] of widths) {
-    if (width > 0 && width < c.groups.group(id).width) keep.set(id, keepLast(c.ranking.orders.get(id)!, width));
+    if (width > 0 && width < c.groups.group(id).width) keep.set(id, keepLast(c.orders.get(id)!, width));
   }
   return keep;
 }

@@ -12,7 +12,15 @@ import type { FitOptions } from "./options.js";
 import { isCut, type Proposal } from "./propose.js";
 import type { ChannelGroups, Widths } from "./prune/groups.js";
 import { agreement, Similarity } from "./quantize/index.js";
-import type { Agreement, Candidate, FitReport, GroupChange, LayerChange, ModelFigures } from "./report/index.js";
+import {
+  type Agreement,
+  type Candidate,
+  type FitReport,
+  type GroupChange,
+  type LayerChange,
+  latencyAt,
+  type ModelFigures,
+} from "./report/index.js";
 import type { Subject } from "./subject.js";
 import { toolVersion } from "./version.js";
 
@@ -31,8 +39,14 @@ export interface Weighed {
   keptFloat: ReadonlyMap<string, "not-faster" | "not-safe">;
 }
 
+/** A latency that was not measured: the table's median and its range. */
+export interface PredictedLatency {
+  predicted: true;
+  latency: ModelFigures["latencyMs"];
+}
+
 export interface Judged {
-  timed: Timed;
+  timed: Timed | PredictedLatency;
   evaluation: Evaluation | undefined;
   peakMemoryBytes: number | null;
 }
@@ -44,7 +58,8 @@ export interface ReportInput {
   subject: Subject;
   groups: ChannelGroups;
   facts: DeviceFacts;
-  golden: Golden;
+  /** Null where the device was not there. */
+  golden: Golden | null;
   latency: LatencyModel;
   chosen: Weighed;
   weighed: readonly Weighed[];
@@ -71,6 +86,7 @@ export function assembleReport(i: ReportInput): { report: FitReport; model: Uint
   };
   const { prediction } = chosen.proposal;
   const measured = fitted.latencyMs.p50;
+  const predicted = "predicted" in i.fitted.timed;
   // The table knows the machine at the pace it had while it was profiled; the original shows today's.
   const whole = new Map(i.groups.prunable.map((g) => [g.id, g.width]));
   const correctedMs = (prediction.ms * original.latencyMs.p50) / i.latency.msAt(whole, "fp32").ms;
@@ -91,12 +107,13 @@ export function assembleReport(i: ReportInput): { report: FitReport; model: Uint
       conditions: facts.conditions,
     },
     runtime: { ...facts.runtime, node: facts.runtime.node ?? null, clockMs: facts.clockMs },
+    latencySource: predicted ? "predicted" : "measured",
     golden: i.golden,
     budget: {
       text: i.budget.text,
       ms: i.limitMs,
       percentile: options.percentile,
-      met: fitted.latencyMs[options.percentile] <= i.limitMs,
+      met: latencyAt(fitted, options.percentile) <= i.limitMs,
     },
     original,
     fitted,
@@ -104,7 +121,7 @@ export function assembleReport(i: ReportInput): { report: FitReport; model: Uint
     prediction: {
       tableMs: prediction.tableMs,
       correctedMs,
-      errorPct: (100 * (correctedMs - measured)) / measured,
+      errorPct: predicted ? null : (100 * (correctedMs - measured)) / measured,
     },
     candidates: candidatesOf(i, original, fitted),
     layers: layersOf(i),
@@ -117,7 +134,8 @@ export function assembleReport(i: ReportInput): { report: FitReport; model: Uint
 }
 
 function withMetadata(i: ReportInput): Graph {
-  const { latency } = i.fitted.timed;
+  const { timed } = i.fitted;
+  const { latency } = timed;
   const g = cloneGraph(i.chosen.graph);
   g.model.producerName = "edgefit";
   g.model.producerVersion = toolVersion();
@@ -125,8 +143,8 @@ function withMetadata(i: ReportInput): Graph {
     ["source_sha256", i.subject.sha256],
     ["tool", `edgefit ${toolVersion()}`],
     ["budget", `${i.budget.text} ${i.options.percentile}`],
-    ["p50_ms", latency.p50.toFixed(4)],
-    ["p95_ms", latency.p95.toFixed(4)],
+    ["p50_ms", `${latency.p50.toFixed(4)}${"predicted" in timed ? " (predicted)" : ""}`],
+    ...(latency.p95 === null ? [] : ([["p95_ms", latency.p95.toFixed(4)]] as const)),
     ["device", i.facts.id],
   ] as const) {
     g.model.metadata.set(`edgefit.${key}`, value);
@@ -139,8 +157,8 @@ export function figures(g: Graph, bytes: number, j: Judged): ModelFigures {
   const { macs, params } = costsOf(g);
   return {
     latencyMs: { ...j.timed.latency, p50Interval: [...j.timed.latency.p50Interval] as [number, number] },
-    initMs: j.timed.initMs,
-    firstRunMs: j.timed.measurement.firstRunMs,
+    initMs: "predicted" in j.timed ? null : j.timed.initMs,
+    firstRunMs: "predicted" in j.timed ? null : j.timed.measurement.firstRunMs,
     accuracy: j.evaluation?.accuracy ?? null,
     agreement: null,
     macs,
@@ -188,8 +206,8 @@ function candidatesOf(i: ReportInput, original: ModelFigures, fitted: ModelFigur
   const out: Omit<Candidate, "onFront">[] = [
     {
       name: "original",
-      latencyMs: original.latencyMs[percentile],
-      measured: true,
+      latencyMs: latencyAt(original, percentile),
+      measured: !("predicted" in i.original.timed),
       accuracy: original.accuracy?.top1 ?? null,
       agreement: 1,
       precision: "fp32",
@@ -200,8 +218,8 @@ function candidatesOf(i: ReportInput, original: ModelFigures, fitted: ModelFigur
       const cut = isCut(w.proposal);
       return {
         name: `${cut ? "cut" : "uncut"}, ${w.proposal.precision}`,
-        latencyMs: chosen ? fitted.latencyMs[percentile] : w.proposal.measuredMs,
-        measured: true,
+        latencyMs: chosen ? latencyAt(fitted, percentile) : w.proposal.measuredMs,
+        measured: !("predicted" in i.fitted.timed),
         accuracy: chosen ? (fitted.accuracy?.top1 ?? null) : null,
         agreement: topAgreement(i.subject, w.reference, w.outputs) ?? Math.max(0, 1 - w.error),
         precision: w.proposal.precision,
@@ -264,6 +282,7 @@ function settingsOf(i: ReportInput): FitReport["settings"] {
     finetuneEpochs: options.finetune ?? 0,
     calibrationImages: i.calibrationImages,
     dims: { ...options.dims },
+    paced: options.paced ?? null,
     data: data
       ? {
           name: data.name,

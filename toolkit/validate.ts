@@ -18,9 +18,11 @@ import {
   timeTogether,
 } from "./onDevice.js";
 import type { ValidateOptions } from "./options.js";
+import { parseDuration, parsePace } from "./pace.js";
 import type { ModelFigures } from "./report/index.js";
 import { agreementOf, figures } from "./reportOf.js";
 import { imageBatches, noiseBatches, openSubject, remarksOn, type Subject } from "./subject.js";
+import { type Sustained, sustain } from "./sustain.js";
 
 export interface ValidatedModel extends ModelFigures {
   file: string;
@@ -36,6 +38,10 @@ export interface Validation {
   models: ValidatedModel[];
   /** How many times faster the second model is than the first; null for a single model. */
   speedup: Ratio | null;
+  /** Milliseconds per frame where calls were paced; null for calls in a row. */
+  pacedMs: number | null;
+  /** The last model over many minutes; null unless asked for. */
+  sustained: Sustained | null;
   /** Name of the data set, with the number of test images run; null without data. */
   data: { name: string; images: number } | null;
   warnings: string[];
@@ -54,6 +60,9 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
       hint: "validate takes one model, or two to compare",
     });
   }
+  const intervalMs = o.paced === undefined ? undefined : parsePace(o.paced);
+  const minutes = o.sustain === undefined ? undefined : parseDuration(o.sustain);
+  const pace = intervalMs === undefined ? {} : { intervalMs };
   const warnings: string[] = [];
   const warn = (text: string): void => {
     warnings.push(text);
@@ -71,6 +80,7 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
     const timed = await timeTogether(device, contestants, {
       minSamples: 200,
       minTimeMs: 3000,
+      ...pace,
       seed: o.seed ?? 1,
       signal: o.signal,
     });
@@ -97,10 +107,18 @@ export async function validate(o: ValidateOptions): Promise<Validation> {
     else if (first && second)
       warn("the two models have outputs of different names: they are not compared with each other");
     const data = subjects[0].data;
+    const { model, feeds } = contestants[contestants.length - 1];
+    const { onProgress, signal } = o;
+    const sustained =
+      minutes === undefined
+        ? null
+        : await sustain(device.runner, model, feeds, { minutes, ...pace, onProgress, signal });
     return {
       device: device.facts,
       models,
       speedup: timed.length === 2 ? ratioOf(timed[0], timed[1]) : null,
+      pacedMs: intervalMs ?? null,
+      sustained,
       data: data ? { name: data.name, images: Math.min(o.limit ?? data.test.count, data.test.count) } : null,
       warnings,
     };

@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import * as z from "zod";
 import { UsageError } from "./graph/errors.js";
 import type { ValidateOptions } from "./options.js";
-import { type Validation, validate } from "./validate.js";
+import { parsePace } from "./pace.js";
+import { type ValidatedModel, type Validation, validate } from "./validate.js";
 
 export interface VerifyOptions extends ValidateOptions {
   /** Path of the earlier result: what `validate --json` printed, or the `report.json` of `fit`. */
@@ -38,9 +39,26 @@ const model = z.object({
 const speedup = z.object({ ratio: z.number().positive(), interval });
 const device = z.object({ id: z.string() });
 const ofFit = z
-  .object({ device, original: model, fitted: model, speedup })
-  .transform((r) => ({ device: r.device, models: [r.original, r.fitted], speedup: r.speedup }));
-const ofValidate = z.object({ device, models: z.array(model).min(1).max(2), speedup: speedup.nullable() });
+  .object({
+    device,
+    original: model,
+    fitted: model,
+    speedup,
+    settings: z.object({ paced: z.string().nullish() }).optional(),
+  })
+  .transform((r) => ({
+    device: r.device,
+    models: [r.original, r.fitted],
+    speedup: r.speedup,
+    pacedMs: r.settings?.paced ? parsePace(r.settings.paced) : null,
+  }));
+const ofValidate = z.object({
+  device,
+  models: z.array(model).min(1).max(2),
+  speedup: speedup.nullable(),
+  pacedMs: z.number().positive().nullable().default(null),
+});
+const predicted = z.object({ latencySource: z.literal("predicted") });
 
 /** An earlier result, as far as it is compared. */
 export type Baseline = z.infer<typeof ofValidate>;
@@ -54,6 +72,12 @@ export async function readBaseline(path: string): Promise<Baseline> {
     throw new UsageError("baseline-unreadable", `the earlier result cannot be read: ${(cause as Error).message}`, {
       where: path,
       cause,
+    });
+  }
+  if (predicted.safeParse(value).success) {
+    throw new UsageError("baseline-predicted", "the earlier result was predicted (--offline), not measured", {
+      where: path,
+      hint: "make one on the device: edgefit validate MODEL --json > result.json",
     });
   }
   const parsed = z.union([ofValidate, ofFit]).safeParse(value);
@@ -78,6 +102,14 @@ export async function verify(o: VerifyOptions): Promise<Verification> {
       { where: o.against, hint: "give the same models in the same order" },
     );
   }
+  const intervalMs = o.paced === undefined ? null : parsePace(o.paced);
+  if (before.pacedMs !== intervalMs) {
+    throw new UsageError("baseline-paced", "the earlier result was timed at another pace", {
+      where: o.against,
+      hint:
+        before.pacedMs === null ? "leave out --paced" : `give --paced ${Number((1000 / before.pacedMs).toFixed(3))}fps`,
+    });
+  }
   const validation = await validate(o);
   const warnings: string[] = [];
   if (before.device.id !== validation.device.id)
@@ -90,7 +122,7 @@ export async function verify(o: VerifyOptions): Promise<Verification> {
 /** The checks alone; pure. */
 export function compare(
   before: Baseline,
-  now: Pick<Validation, "models" | "speedup">,
+  now: { models: readonly Pick<ValidatedModel, "latencyMs" | "accuracy">[]; speedup: Validation["speedup"] },
   o: Pick<VerifyOptions, "tolerance" | "maxDrop" | "against">,
 ): Check[] {
   const tolerance = o.tolerance ?? 0.05;

@@ -11,5 +11,14 @@ export function packageRoot(): string {
 
 /** Version of edgefit, as in its package.json. */
 export function toolVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string }).version;
+  return manifest().version;
 }
+
+/** Version of a package that this one depends on, all of which are pinned; undefined for others. */
+export const dependencyVersion = (name: string): string | undefined => manifest().dependencies[name];
+
+const manifest = () =>
+  JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as {
+    version: string;
+    dependencies: Record<string, string>;
+  };

@@ -80,7 +80,8 @@ async function inPrecision(f: Fitting, p: Proposal, repaired: Graph, latency: La
   };
   const all = await toInt8(repaired, settings);
   const notFaster = slowerInInt8(latency, p);
-  if (notFaster.size === 0) return all;
+  // Offline there is nothing to ask.
+  if (notFaster.size === 0 || f.o.offline) return all;
   // The table knows each kernel, but not what changing between integers and floats costs: the whole model decides.
   const some = await toInt8(repaired, { ...settings, notFaster });
   const [a, b] = await timed(f, [writeModel(all.graph), writeModel(some.graph)]);

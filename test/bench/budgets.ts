@@ -75,7 +75,7 @@ async function one(name: string, budget: string, int8: "auto" | "off"): Promise<
         ((100 * r.fitted.macs) / r.original.macs).toFixed(0),
         percent(r.original.accuracy?.top1),
         percent(r.fitted.accuracy?.top1),
-        r.prediction.errorPct.toFixed(1),
+        r.prediction.errorPct!.toFixed(1),
         Object.values(r.seconds)
           .reduce((a, b) => a + b, 0)
           .toFixed(0),

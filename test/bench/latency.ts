@@ -122,8 +122,9 @@ async function bench(name: string): Promise<void> {
   }
 }
 
-const goneNodes = (branches: readonly { sum: string; nodes: ReadonlySet<string> }[], d: SubNetDesign): Set<string> =>
-  new Set(branches.filter((b) => d.gone.has(b.sum)).flatMap((b) => [...b.nodes]));
+function goneNodes(branches: readonly { sum: string; nodes: ReadonlySet<string> }[], d: SubNetDesign): Set<string> {
+  return new Set(branches.filter((b) => d.gone.has(b.sum)).flatMap((b) => [...b.nodes]));
+}
 
 /** fp32 as it is; INT8 with ranges from random inputs, which decide accuracy but not speed. */
 async function variants(graph: Graph): Promise<ToVariant> {

@@ -158,7 +158,7 @@ describe("profileModel", () => {
     const warnings: string[] = [];
     // Every call at a pace of its own, between one and four times as slow.
     const busy = () => new FakeDevice({ slowness: (call) => 1 + 3 * Math.abs(Math.sin(call * call)) });
-    const options = { ...base(), cacheDir: folder, onWarning: (w: string) => void warnings.push(w) };
+    const options = { ...base(), samples: 18, cacheDir: folder, onWarning: (w: string) => void warnings.push(w) };
     const rough = await profileModel({ ...options, runner: busy() });
     expect(rough.table.quality.fp32!.p90ErrorPct).toBeGreaterThan(10);
     expect(warnings).toEqual([expect.stringContaining("rough")]);

@@ -11,7 +11,16 @@ import {
 
 const table = (changes: Partial<LatencyTable> = {}): LatencyTable => ({
   schemaVersion: TABLE_VERSION,
-  device: { id: "fake-t1", fingerprint: "aa", cpu: "abacus", arch: "x64", isa: [], emulated: false },
+  device: {
+    id: "fake-t1",
+    kind: "node-cpu",
+    fingerprint: "aa",
+    cpu: "abacus",
+    cores: 1,
+    arch: "x64",
+    isa: [],
+    emulated: false,
+  },
   runtime: {
     package: "onnxruntime-node",
     version: "1.30.0",

@@ -117,6 +117,7 @@ export function sampleReport(): FitReport {
       node: "20.19.0",
       clockMs: 0.001,
     },
+    latencySource: "measured",
     golden: { maxAbsError: 2.4e-6, tolerance: 1e-3 },
     budget: { text: "60%", ms: 1.884, percentile: "p50", met: true },
     original: figures(3.14, {
@@ -248,6 +249,7 @@ export function sampleReport(): FitReport {
       int8: "auto",
       finetuneEpochs: 0,
       calibrationImages: 1000,
+      paced: null,
       dims: { N: 1 },
       data: {
         name: "cifar10:data/cifar10",

@@ -178,3 +178,63 @@ describe("clockStep", () => {
     expect(() => clockStep(() => 5)).toThrow(expect.objectContaining({ code: "clock-stopped" }));
   });
 });
+
+describe("sample, paced", () => {
+  /** Work and rest both move the clock. */
+  function camera(workMs: number | ((call: number) => number)) {
+    let time = 0;
+    let count = 0;
+    const starts: number[] = [];
+    const call = () => {
+      starts.push(time);
+      time += typeof workMs === "number" ? workMs : workMs(count++);
+    };
+    const sleep = async (ms: number) => void (time += ms);
+    return { call, starts, now: () => time, sleep };
+  }
+  const settings = { clockMs: 0.001, warmup: 1, minWarmupMs: 0, minTimeMs: 0, intervalMs: 40 };
+
+  test("starts one call per frame and rests in between", async () => {
+    const c = camera(7);
+    const [s] = await sample([c.call], { ...settings, ...c, minSamples: 10 });
+    expect(s.missedFrames).toBe(0);
+    expect([...s.samplesMs]).toEqual(Array(10).fill(7));
+    const timed = c.starts.slice(-10);
+    for (let i = 1; i < timed.length; i++) expect(timed[i] - timed[i - 1]).toBe(40);
+  });
+
+  test("skips and counts frames that begin while a call still runs", async () => {
+    // Every second call takes 50 ms of a frame of 40: the frame after it is gone.
+    const c = camera((call) => (call % 2 ? 50 : 5));
+    const [s] = await sample([c.call], { ...settings, ...c, minSamples: 9 });
+    expect(s.missedFrames).toBeGreaterThanOrEqual(4);
+    expect(s.missedFrames).toBeLessThanOrEqual(5);
+    const timed = c.starts.slice(1);
+    for (const start of timed) expect((start - timed[0]) % 40).toBe(0);
+  });
+
+  test("gives models turns, one frame each, with no calls in between, and never batches", async () => {
+    const c = camera(2);
+    const two = await sample([c.call, c.call], { ...settings, ...c, clockMs: 5, minSamples: 6 });
+    expect(c.starts).toHaveLength(2 + 12);
+    expect(two.map((s) => s.callsPerSample)).toEqual([1, 1]);
+  });
+
+  test("stops while it rests", async () => {
+    const c = camera(1);
+    const controller = new AbortController();
+    const sleep = async (ms: number) => {
+      await c.sleep(ms);
+      if (c.starts.length > 3) controller.abort(new Error("enough"));
+    };
+    const job = sample([c.call], { ...settings, ...c, sleep, minSamples: 100, signal: controller.signal });
+    await expect(job).rejects.toThrow("enough");
+    expect(c.starts.length).toBeLessThan(7);
+  });
+
+  test("says nothing of frames otherwise", async () => {
+    const c = camera(30);
+    const [s] = await sample([c.call], { ...settings, ...c, intervalMs: undefined, minSamples: 3 });
+    expect(s).not.toHaveProperty("missedFrames");
+  });
+});

@@ -5,27 +5,14 @@ import { criterionNames } from "../methods/criteria.js";
 import type { FitOptions } from "../options.js";
 import { checkOutputFolder, type FitReport, fitReportSchema, renderHtml, writeFitOutput } from "../report/index.js";
 import type { Command, Context, FlagsOf } from "./command.js";
-import {
-  budgetFlags,
-  commonOptions,
-  dataFlags,
-  deviceFlags,
-  deviceOptions,
-  dimFlags,
-  dimValues,
-  examples,
-  given,
-  modelArgument,
-  optionalNumber,
-  preprocessOption,
-  seedFlag,
-} from "./flags.js";
+import { budgetFlags, commonOptions, dataFlags, examples, given, optionalNumber } from "./flags.js";
+import { dataOptions, measuringFlags, measuringOptions, pacedFlag } from "./measuring.js";
 import { fitSummary } from "./summarizeFigures.js";
 
 const group = "Fit:";
 
 const declare = (y: Argv) => {
-  const own = budgetFlags(modelArgument(y), undefined)
+  const own = budgetFlags(measuringFlags(y), undefined)
     .option("percentile", {
       choices: ["p50", "p95"] as const,
       group,
@@ -54,6 +41,11 @@ const declare = (y: Argv) => {
       group,
       describe: "whether whole residual branches may be left out (drop)",
     })
+    .option("offline", {
+      type: "boolean",
+      group,
+      describe: "--device is a saved profile or table; latencies are predicted, not measured",
+    })
     .option("calibration-images", {
       type: "string",
       requiresArg: true,
@@ -61,7 +53,7 @@ const declare = (y: Argv) => {
       describe: "training images for statistics and INT8 ranges",
     });
   return examples(
-    seedFlag(dimFlags(dataFlags(deviceFlags(own)))),
+    pacedFlag(dataFlags(own)),
     [
       "fit model.onnx --budget 8ms --data photos/",
       "photos/ has a folder per class; preprocessor_config.json lies beside the model",
@@ -73,6 +65,14 @@ const declare = (y: Argv) => {
     [
       "fit detector.onnx --budget 30fps --percentile p95 --data photos/ --dim batch=1",
       "no labels: the report says how far the outputs agree with the original's",
+    ],
+    [
+      "fit model.onnx --budget 8ms --percentile p95 --paced 30fps --data photos/",
+      "the budget holds for one call per frame, when the processor rests in between",
+    ],
+    [
+      "fit model.onnx --budget 60% --data photos/ --device my-board.json --offline",
+      "against a table that devices export measured there; the device is not needed",
     ],
     ["fit model.onnx --config fit.json --json > report.json", "flags from a file, the report on stdout"],
   );
@@ -90,23 +90,21 @@ export const fit: Command<Flags> = {
 };
 
 function options(flags: Flags): FitOptions {
-  const { model, budget, percentile, data, int8, criterion, blocks } = flags;
+  const { model, budget, percentile, int8, criterion, blocks, offline, paced } = flags;
   return given({
     model,
     budget: String(budget),
     percentile,
-    data,
     int8,
     criterion,
     blocks,
-    ...deviceOptions(flags),
+    offline,
+    paced,
+    ...measuringOptions(flags),
+    ...dataOptions(flags),
     finetune: optionalNumber("--finetune", flags.finetune, 0),
     qat: optionalNumber("--qat", flags.qat, 0),
-    limit: optionalNumber("--limit", flags.limit, 1),
     calibrationImages: optionalNumber("--calibration-images", flags["calibration-images"], 1),
-    seed: optionalNumber("--seed", flags.seed, 0),
-    dims: dimValues(flags.dim),
-    preprocess: preprocessOption(flags),
   });
 }
 

@@ -1,25 +1,15 @@
 /** `edgefit profile`: measure the latency table of a device for a model. */
 import type { Argv } from "yargs";
 import type { Command, FlagsOf } from "./command.js";
-import {
-  commonOptions,
-  deviceFlags,
-  deviceOptions,
-  dimFlags,
-  dimValues,
-  examples,
-  given,
-  modelArgument,
-  optionalNumber,
-  seedFlag,
-} from "./flags.js";
+import { commonOptions, examples, given } from "./flags.js";
+import { measuringFlags, measuringOptions } from "./measuring.js";
 import { profileSummary } from "./summarizeModel.js";
 
 const group = "Profile:";
 
 const declare = (y: Argv) =>
   examples(
-    seedFlag(dimFlags(deviceFlags(modelArgument(y))))
+    measuringFlags(y)
       .option("int8", { choices: ["on", "off"] as const, group, describe: "measure INT8 beside fp32 (on)" })
       .option("refresh", { type: "boolean", group, describe: "measure again although a table is cached" }),
     ["profile model.onnx", "measure once; later runs, and fit, read the table"],
@@ -35,14 +25,8 @@ export const profile: Command<FlagsOf<typeof declare>> = {
     const { model, int8, refresh } = flags;
     const { profile: run } = await import("../profileDevice.js");
     const found = await run({
-      ...given({
-        model,
-        int8,
-        refresh,
-        ...deviceOptions(flags),
-        seed: optionalNumber("--seed", flags.seed, 0),
-        dims: dimValues(flags.dim),
-      }),
+      ...given({ model, int8, refresh }),
+      ...measuringOptions(flags),
       ...commonOptions(context),
     });
     context.terminal.result((colors) => profileSummary(model, found, colors), found);

@@ -10,7 +10,9 @@ import {
   formatRatio,
   formatSeconds,
   headline,
+  latencyAt,
 } from "../report/index.js";
+import type { Sustained } from "../sustain.js";
 import type { Validation } from "../validate.js";
 import type { Colors } from "./colors.js";
 import { facts, table } from "./tables.js";
@@ -21,20 +23,22 @@ const percentChange = (before: number, after: number): string => {
   return `${percent > 0 ? "+" : ""}${percent.toFixed(0)} %`;
 };
 
+const known = (ms: number | null): string => (ms === null ? "not known" : formatMs(ms));
+
 /** The result of `fit`: headline, before and after, the budget. Warnings were shown when they arose. */
 export function fitSummary(r: FitReport, files: readonly string[], c: Colors): string {
   const { original: a, fitted: b, budget, settings } = r;
-  const row = (name: string, pick: (m: ModelFigures) => number, format: (v: number) => string) => [
-    name,
-    format(pick(a)),
-    format(pick(b)),
-    percentChange(pick(a), pick(b)),
-  ];
+  const row = (name: string, pick: (m: ModelFigures) => number | null, format: (v: number) => string): string[][] => {
+    const [before, after] = [pick(a), pick(b)];
+    if (before === null || after === null) return [];
+    return [[name, format(before), format(after), percentChange(before, after)]];
+  };
+  const predicted = r.latencySource === "predicted";
   const rows: string[][] = [
-    row("latency p50", (m) => m.latencyMs.p50, formatMs),
-    row("latency p95", (m) => m.latencyMs.p95, formatMs),
-    row("latency min", (m) => m.latencyMs.min, formatMs),
-    row("first run", (m) => m.firstRunMs, formatMs),
+    ...row(predicted ? "latency p50, predicted" : "latency p50", (m) => m.latencyMs.p50, formatMs),
+    ...row("latency p95", (m) => m.latencyMs.p95, formatMs),
+    ...row("latency min", (m) => m.latencyMs.min, formatMs),
+    ...row("first run", (m) => m.firstRunMs, formatMs),
   ];
   if (a.accuracy && b.accuracy) {
     rows.unshift([
@@ -56,13 +60,16 @@ export function fitSummary(r: FitReport, files: readonly string[], c: Colors): s
     }
   }
   rows.push(
-    row("MACs", (m) => m.macs, formatCount),
-    row("parameters", (m) => m.params, formatCount),
-    row("file", (m) => m.bytes, formatBytes),
-    row("peak activations", (m) => m.peakActivationBytes, formatBytes),
+    ...row("MACs", (m) => m.macs, formatCount),
+    ...row("parameters", (m) => m.params, formatCount),
+    ...row("file", (m) => m.bytes, formatBytes),
+    ...row("peak activations", (m) => m.peakActivationBytes, formatBytes),
   );
   const threads = `${r.runtime.threads} ${r.runtime.threads === 1 ? "thread" : "threads"}`;
-  const measured = b.latencyMs[budget.percentile];
+  const latency = latencyAt(b, budget.percentile);
+  const verdict = predicted ? (budget.met ? "met by the table" : "missed by the table") : budget.met ? "met" : "missed";
+  const [low, high] = r.speedup.interval.map(formatRatio);
+  const off = r.prediction.errorPct;
   const left = r.layers.filter((l) => l.widthAfter !== 0);
   const int8 = left.filter((l) => l.precision === "int8").length;
   const cut = r.groups.filter((g) => g.widthAfter > 0 && g.widthAfter < g.widthBefore).length;
@@ -80,16 +87,22 @@ export function fitSummary(r: FitReport, files: readonly string[], c: Colors): s
       [
         [
           "budget",
-          `${budget.text} = ${formatMs(budget.ms)} at ${budget.percentile}: ${formatMs(measured)} measured, ${budget.met ? c.green("met") : c.red("missed")}`,
+          `${budget.text} = ${formatMs(budget.ms)} at ${budget.percentile}${settings.paced === null ? "" : `, paced at ${settings.paced}`}: ${formatMs(latency)} ${r.latencySource}, ${budget.met ? c.green(verdict) : c.red(verdict)}`,
         ],
         [
           "speed-up",
-          `${formatRatio(r.speedup.ratio)} (95 % interval ${formatRatio(r.speedup.interval[0])} to ${formatRatio(r.speedup.interval[1])}, ${b.latencyMs.n} interleaved samples each)`,
+          predicted
+            ? `${formatRatio(r.speedup.ratio)}, predicted (${low} to ${high} by the table's own error)`
+            : `${formatRatio(r.speedup.ratio)} (95 % interval ${low} to ${high}, ${b.latencyMs.n} interleaved samples each)`,
         ],
-        [
-          "predicted",
-          `${formatMs(r.prediction.correctedMs)} (${r.prediction.errorPct > 0 ? "+" : ""}${r.prediction.errorPct.toFixed(1)} % off)`,
-        ],
+        ...(off === null
+          ? []
+          : [
+              [
+                "predicted",
+                `${formatMs(r.prediction.correctedMs)} (${off > 0 ? "+" : ""}${off.toFixed(1)} % off)`,
+              ] as const,
+            ]),
         [
           "changed",
           `${cut} of ${r.groups.length} channel groups narrower, ${gone > 0 ? `${gone} of ${r.layers.length} layers left out, ` : ""}${int8} of ${left.length} layers in INT8`,
@@ -129,13 +142,13 @@ export function validationSummary(v: Validation, c: Colors): string {
         ]
       : []),
     ...(["p50", "p90", "p95", "min", "mean", "std"] as const).map((k) =>
-      row(`latency ${k}`, (m) => formatMs(m.latencyMs[k])),
+      row(`latency ${k}`, (m) => known(m.latencyMs[k])),
     ),
     row("latency p99", (m) => (m.latencyMs.p99 === null ? "n too small" : formatMs(m.latencyMs.p99))),
     row("p50, 95 % interval", (m) => m.latencyMs.p50Interval.map(formatMs).join(" to ")),
     row("samples", (m) => String(m.latencyMs.n)),
-    row("first run", (m) => formatMs(m.firstRunMs)),
-    row("session creation", (m) => formatMs(m.initMs)),
+    row("first run", (m) => known(m.firstRunMs)),
+    row("session creation", (m) => known(m.initMs)),
     row("MACs", (m) => formatCount(m.macs)),
     row("parameters", (m) => formatCount(m.params)),
     row("file", (m) => formatBytes(m.bytes)),
@@ -162,11 +175,39 @@ export function validationSummary(v: Validation, c: Colors): string {
     }
   }
   const threads = `${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"}`;
+  const pace = v.pacedMs === null ? [] : [c.dim(`one call per ${formatMs(v.pacedMs)}`)];
   return [
     c.bold(`${device.hardware.cpu}, ${threads}, ${runtime.package} ${runtime.version} (${runtime.provider})`),
+    ...pace,
     ...(v.data ? [c.dim(`${v.data.name}, ${v.data.images} test images`)] : []),
     "",
     table(["", ...models.map((m) => m.file)], rows, c),
     ...(compared.length ? ["", facts(compared, c)] : []),
+    ...(v.sustained ? ["", sustainedSummary(v.sustained, c)] : []),
+  ].join("\n");
+}
+
+/** Minute by minute, and the slope. */
+function sustainedSummary(s: Sustained, c: Colors): string {
+  const rows = s.minutes.map((m) => [
+    String(m.minute + 1),
+    formatMs(m.p50),
+    formatMs(m.p90),
+    formatMs(m.referenceMs),
+    m.temperatureC === null ? "not known" : `${m.temperatureC.toFixed(0)} °C`,
+    String(m.samples),
+  ]);
+  const slope = (percent: number) => `${percent >= 0 ? "+" : ""}${percent.toFixed(2)} % per minute`;
+  return [
+    table(["minute", "p50", "p90", "reference kernel", "temperature", "samples"], rows, c),
+    facts(
+      [
+        ["slope of the median", slope(s.slopePctPerMinute)],
+        ["of the reference kernel", slope(s.referenceSlopePctPerMinute)],
+        ["last over first minute", formatRatio(s.lastOverFirst)],
+        ...(s.intervalMs === null ? [] : [["frames missed", String(s.missedFrames)] as const]),
+      ],
+      c,
+    ),
   ].join("\n");
 }

@@ -1,22 +1,11 @@
 /** `edgefit verify`: has a model become slower or less accurate since an earlier run? */
 import type { Argv } from "yargs";
+import { UsageError } from "../graph/errors.js";
 import { formatMs, formatPercent, formatRatio } from "../report/index.js";
 import type { Check } from "../verify.js";
 import type { Command, FlagsOf } from "./command.js";
-import {
-  commonOptions,
-  dataFlags,
-  deviceFlags,
-  deviceOptions,
-  dimFlags,
-  dimValues,
-  examples,
-  given,
-  modelArgument,
-  optionalNumber,
-  preprocessOption,
-  seedFlag,
-} from "./flags.js";
+import { commonOptions, examples, given, optionalReal } from "./flags.js";
+import { pairFlags, pairOptions } from "./measuring.js";
 import { table } from "./tables.js";
 
 const group = "Verify:";
@@ -25,8 +14,7 @@ const REGRESSED = 2;
 
 const declare = (y: Argv) =>
   examples(
-    seedFlag(dimFlags(dataFlags(deviceFlags(modelArgument(y)))))
-      .positional("other", { type: "string", describe: "a second model: then its speed-up over the first is compared" })
+    pairFlags(y)
       .option("against", {
         type: "string",
         requiresArg: true,
@@ -59,21 +47,14 @@ export const verify: Command<FlagsOf<typeof declare>> = {
   describe: "Compare speed and accuracy with an earlier result",
   builder: declare,
   async run(flags, context) {
-    const { model, other, data, against } = flags;
-    const tolerance = optionalNumber("--tolerance", flags.tolerance, 0);
     const { verify: run } = await import("../verify.js");
+    const tolerance = notNegative("--tolerance", flags.tolerance);
     const found = await run({
-      models: other === undefined ? [model] : [model, other],
-      against,
+      ...pairOptions(flags),
+      against: flags.against,
       ...given({
-        data,
         tolerance: tolerance === undefined ? undefined : tolerance / 100,
-        maxDrop: optionalNumber("--max-drop", flags["max-drop"], 0),
-        ...deviceOptions(flags),
-        limit: optionalNumber("--limit", flags.limit, 1),
-        seed: optionalNumber("--seed", flags.seed, 0),
-        dims: dimValues(flags.dim),
-        preprocess: preprocessOption(flags),
+        maxDrop: notNegative("--max-drop", flags["max-drop"]),
       }),
       ...commonOptions(context),
     });
@@ -91,3 +72,10 @@ export const verify: Command<FlagsOf<typeof declare>> = {
 
 const format = (c: Check): ((value: number) => string) =>
   c.name === "speed-up" ? formatRatio : c.name === "latency p50" ? formatMs : formatPercent;
+
+/** A number of at least 0, whole or not. */
+function notNegative(flag: string, text: string | undefined): number | undefined {
+  const value = optionalReal(flag, text);
+  if (value === undefined || value >= 0) return value;
+  throw new UsageError("flag-value", "expected a number of at least 0", { where: `${flag} ${text}` });
+}

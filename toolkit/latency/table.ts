@@ -60,8 +60,10 @@ export const latencyTableSchema = z.object({
   schemaVersion: z.literal(TABLE_VERSION),
   device: z.object({
     id: z.string(),
+    kind: z.string().describe("which kind of runner reaches the device"),
     fingerprint: z.string(),
     cpu: z.string(),
+    cores: z.number().int().positive(),
     arch: z.string(),
     isa: z.array(z.string()),
     emulated: z.literal(false),

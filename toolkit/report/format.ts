@@ -1,4 +1,9 @@
 /** Numbers as people read them, the same in the terminal and on the page. */
+import type { ModelFigures } from "./schema.js";
+
+/** The statistic that a budget is on; the median where the latency is predicted, which is all that a table knows. */
+export const latencyAt = (m: ModelFigures, percentile: "p50" | "p95"): number =>
+  m.latencyMs[percentile] ?? m.latencyMs.p50;
 
 /** `1.23 ms`, three significant digits; below 0.1 ms in microseconds. */
 export function formatMs(ms: number): string {

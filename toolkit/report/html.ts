@@ -7,6 +7,7 @@ import {
   formatPoints,
   formatRatio,
   formatSeconds,
+  latencyAt,
   significant,
 } from "./format.js";
 import { html, Markup } from "./markup.js";
@@ -18,7 +19,7 @@ import { STYLE } from "./style.js";
 export function headline(r: FitReport): string {
   const ratio = r.speedup.ratio;
   const speed = ratio >= 1 ? `${formatRatio(ratio)} faster` : `${formatRatio(1 / ratio)} slower`;
-  return `${speed}, ${qualityChange(r)}`;
+  return `${speed}${isPredicted(r) ? " by prediction" : ""}, ${qualityChange(r)}`;
 }
 
 function qualityChange(r: FitReport): string {
@@ -64,12 +65,15 @@ ${conditions(r)}
 `.text;
 }
 
+const isPredicted = (r: FitReport): boolean => r.latencySource === "predicted";
+
 function hero(r: FitReport): Markup {
   const { percentile } = r.budget;
-  const left = 1 - r.fitted.latencyMs[percentile] / r.budget.ms;
+  const left = 1 - latencyAt(r.fitted, percentile) / r.budget.ms;
+  const by = isPredicted(r) ? " by the table, not measured" : "";
   const verdict = r.budget.met
-    ? html`<span class="badge met">met</span> ${formatPercent(left, 0)} to spare`
-    : html`<span class="badge missed">missed</span>`;
+    ? html`<span class="badge met">met</span>${by} ${formatPercent(left, 0)} to spare`
+    : html`<span class="badge missed">missed</span>${by}`;
   const device = `${r.device.cpu}, ${r.runtime.threads} ${r.runtime.threads === 1 ? "thread" : "threads"}`;
   return html`<header>
 <div class="muted">${r.model.file} on ${device}${r.device.emulated ? " (emulated)" : ""}</div>
@@ -106,9 +110,13 @@ function change(before: number, after: number): string {
 }
 
 function warnings(r: FitReport): Markup | null {
-  const all = r.device.emulated
-    ? ["The device is emulated: these times are not those of real hardware.", ...r.warnings]
-    : r.warnings;
+  const all = [
+    ...(isPredicted(r)
+      ? ["The device was not there: every latency is predicted from a saved table, none measured."]
+      : []),
+    ...(r.device.emulated ? ["The device is emulated: these times are not those of real hardware."] : []),
+    ...r.warnings,
+  ];
   if (all.length === 0) return null;
   return html`<section class="warnings"><h2>Read these figures with care</h2><ul>${all.map((w) => html`<li>${w}</li>`)}</ul></section>`;
 }
@@ -117,22 +125,24 @@ function beforeAfter(r: FitReport): Markup {
   const { original: a, fitted: b } = r;
   const row = (name: string, before: string, after: string, difference = "") =>
     html`<tr><th scope="row">${name}</th><td class="value">${before}</td><td class="value">${after}</td><td class="value wide">${difference}</td></tr>`;
-  const size = (name: string, pick: (m: ModelFigures) => number, format: (v: number) => string) =>
-    row(name, format(pick(a)), format(pick(b)), change(pick(a), pick(b)));
+  const size = (name: string, pick: (m: ModelFigures) => number | null, format: (v: number) => string) => {
+    const [before, after] = [pick(a), pick(b)];
+    return before === null || after === null ? null : row(name, format(before), format(after), change(before, after));
+  };
   const interval = (m: ModelFigures) => m.latencyMs.p50Interval.map(significant).join(" to ");
   const latency = (["p50", "p90", "p95", "min", "mean", "std"] as const).map((k) =>
-    size(`Latency ${k}`, (m) => m.latencyMs[k], formatMs),
+    size(isPredicted(r) ? `Latency ${k}, predicted` : `Latency ${k}`, (m) => m.latencyMs[k], formatMs),
   );
   const p99 = (m: ModelFigures) => (m.latencyMs.p99 === null ? "n too small" : formatMs(m.latencyMs.p99));
   const memory = (m: ModelFigures) => (m.peakMemoryBytes === null ? "not known" : formatBytes(m.peakMemoryBytes));
   return html`<section id="before-after"><h2>Before and after</h2>
-<p class="muted">Both models timed in turns, shuffled, after warm-up. Speed-up of the medians ${formatRatio(r.speedup.ratio)}, 95 % interval ${formatRatio(r.speedup.interval[0])} to ${formatRatio(r.speedup.interval[1])}.</p>
-<table><thead><tr><th scope="col">Measured on the device</th><th scope="col" class="value">Original</th><th scope="col" class="value">Fitted</th><th scope="col" class="value wide">Change</th></tr></thead><tbody>
+<p class="muted">${isPredicted(r) ? `Latencies are predicted from the saved table of the device; nothing was timed. Speed-up ${formatRatio(r.speedup.ratio)}, ` : `Both models timed in turns, shuffled, after warm-up. Speed-up of the medians ${formatRatio(r.speedup.ratio)}, 95 % interval `}${formatRatio(r.speedup.interval[0])} to ${formatRatio(r.speedup.interval[1])}${isPredicted(r) ? " by the table's own error" : ""}.</p>
+<table><thead><tr><th scope="col">${isPredicted(r) ? "Predicted, and computed on this machine" : "Measured on the device"}</th><th scope="col" class="value">Original</th><th scope="col" class="value">Fitted</th><th scope="col" class="value wide">Change</th></tr></thead><tbody>
 ${a.accuracy && b.accuracy ? row(`Accuracy, top-1, ${b.accuracy.images} images`, formatPercent(a.accuracy.top1), formatPercent(b.accuracy.top1), formatPoints(b.accuracy.top1 - a.accuracy.top1)) : null}
-${latency}
-${row("Latency p99", p99(a), p99(b))}
-${row("p50, 95 % interval, ms", interval(a), interval(b))}
-${row("Samples", String(a.latencyMs.n), String(b.latencyMs.n))}
+${latency.filter((m) => m !== null)}
+${isPredicted(r) ? null : row("Latency p99", p99(a), p99(b))}
+${row(isPredicted(r) ? "p50, range of nine nets in ten, ms" : "p50, 95 % interval, ms", interval(a), interval(b))}
+${isPredicted(r) ? null : row("Samples", String(a.latencyMs.n), String(b.latencyMs.n))}
 ${size("First run", (m) => m.firstRunMs, formatMs)}
 ${size("Session creation", (m) => m.initMs, formatMs)}
 ${size("File", (m) => m.bytes, formatBytes)}
@@ -209,8 +219,8 @@ function prediction(r: FitReport): Markup {
       html`<tr><th scope="row">${stage}</th><td class="bar">${shareBar(s, total)}</td><td class="value">${formatSeconds(s)}</td></tr>`,
   );
   return html`<section><div class="side"><div><h2>Where the run's time went</h2><p class="muted">${formatSeconds(total)} in all.</p><table><tbody>${rows}</tbody></table></div>
-<div><h2>Prediction</h2><p class="muted">What the latency table said of the fitted model, and what was measured.</p>
-<table><tbody><tr><th scope="row">Sum of the table</th><td class="value">${formatMs(p.tableMs)}</td></tr><tr><th scope="row">Corrected for the whole model</th><td class="value">${formatMs(p.correctedMs)}</td></tr><tr><th scope="row">Measured p50</th><td class="value">${formatMs(r.fitted.latencyMs.p50)}</td></tr><tr><th scope="row">Error</th><td class="value">${p.errorPct > 0 ? "+" : ""}${p.errorPct.toFixed(1)} %</td></tr></tbody></table></div></div></section>`;
+<div><h2>Prediction</h2><p class="muted">What the latency table said of the fitted model${p.errorPct === null ? ". Nothing was measured" : ", and what was measured"}.</p>
+<table><tbody><tr><th scope="row">Sum of the table</th><td class="value">${formatMs(p.tableMs)}</td></tr><tr><th scope="row">Corrected for the whole model</th><td class="value">${formatMs(p.correctedMs)}</td></tr>${p.errorPct === null ? null : html`<tr><th scope="row">Measured p50</th><td class="value">${formatMs(r.fitted.latencyMs.p50)}</td></tr><tr><th scope="row">Error</th><td class="value">${p.errorPct > 0 ? "+" : ""}${p.errorPct.toFixed(1)} %</td></tr>`}</tbody></table></div></div></section>`;
 }
 
 function conditions(r: FitReport): Markup {
@@ -232,7 +242,9 @@ function conditions(r: FitReport): Markup {
     ],
     [
       "Output check",
-      `before any timing the device's outputs were compared with the host's: largest error ${r.golden.maxAbsError.toExponential(1)}, allowed ${r.golden.tolerance.toExponential(1)}`,
+      r.golden
+        ? `before any timing the device's outputs were compared with the host's: largest error ${r.golden.maxAbsError.toExponential(1)}, allowed ${r.golden.tolerance.toExponential(1)}`
+        : "none: the device was not there",
     ],
     [
       "Data",
@@ -248,7 +260,7 @@ function conditions(r: FitReport): Markup {
     ],
     [
       "Settings",
-      `criterion ${s.criterion}, INT8 ${s.int8}, ${s.finetuneEpochs} epochs of fine-tuning, ${s.calibrationImages} calibration images, seed ${s.seed}${Object.entries(
+      `criterion ${s.criterion}, INT8 ${s.int8}, ${s.finetuneEpochs} epochs of fine-tuning, ${s.calibrationImages} calibration images, seed ${s.seed}, ${s.paced === null ? "calls in a row" : `one call per frame at ${s.paced}`}${Object.entries(
         s.dims,
       )
         .map(([k, v]) => `, ${k}=${v}`)

@@ -1,4 +1,6 @@
 /** Reports: their shape, the page, and how they reach a folder. */
+export { bestOf, renderComparisonHtml } from "./compareHtml.js";
+export { type ComparedMethod, type Comparison, comparedMethodSchema, comparisonSchema } from "./compareSchema.js";
 export * from "./format.js";
 export { headline, renderHtml } from "./html.js";
 export { quantizeHeadline, renderQuantizeHtml } from "./quantizeHtml.js";

@@ -1,5 +1,5 @@
 /** The drawings of the report page, as inline SVG: budget bar, Pareto scatter, paired bars. */
-import { formatMs, formatPercent } from "./format.js";
+import { formatMs, formatPercent, latencyAt } from "./format.js";
 import { html, type Markup } from "./markup.js";
 import type { Candidate, FitReport, LayerChange } from "./schema.js";
 
@@ -17,8 +17,8 @@ export function ticks(low: number, high: number, wanted = 5): number[] {
 /** Original and fitted latency as bars against the budget line. */
 export function budgetBar(r: FitReport): Markup {
   const { percentile, ms } = r.budget;
-  const before = r.original.latencyMs[percentile];
-  const after = r.fitted.latencyMs[percentile];
+  const before = latencyAt(r.original, percentile);
+  const after = latencyAt(r.fitted, percentile);
   const longest = Math.max(before, after, ms) * 1.02;
   const percent = (v: number) => `${((v / longest) * 100).toFixed(2)}%`;
   // Inside its bar where the bar is long enough, else beside it.
@@ -26,7 +26,8 @@ export function budgetBar(r: FitReport): Markup {
     v / longest > 0.4
       ? html`<text x="8" y="${y}" style="fill:var(--card);font-weight:600">${what} ${formatMs(v)}</text>`
       : html`<text x="${percent(v)}" dx="8" y="${y}" style="font-weight:600">${what} ${formatMs(v)}</text>`;
-  const label = `Latency ${percentile}: original ${formatMs(before)}, fitted ${formatMs(after)}, budget ${formatMs(ms)}`;
+  const how = r.latencySource === "predicted" ? ", predicted" : "";
+  const label = `Latency ${percentile}${how}: original ${formatMs(before)}, fitted ${formatMs(after)}, budget ${formatMs(ms)}`;
   // The label of the budget line stays inside the drawing on either side of it.
   const anchor = ms / longest > 0.6 ? "end" : "start";
   return html`<svg role="img" aria-label="${label}" width="100%" height="84">

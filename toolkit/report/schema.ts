@@ -5,17 +5,21 @@ const ms = z.number().nonnegative();
 const count = z.number().int().nonnegative();
 const share = z.number().min(0).max(1);
 
-/** Statistics of one model's latency on the device. */
+const measuredMs = ms.nullable().describe("null where the latency is predicted");
+
+/** Statistics of one model's latency on the device. Predicted: `n` is 0 and only the median and its range are known. */
 export const latencySchema = z.object({
-  n: count.describe("samples"),
-  min: ms,
-  mean: ms,
-  std: ms,
+  n: count.describe("samples; 0 where the latency is predicted"),
+  min: measuredMs,
+  mean: measuredMs,
+  std: measuredMs,
   p50: ms,
-  p90: ms,
-  p95: ms,
+  p90: measuredMs,
+  p95: measuredMs,
   p99: ms.nullable().describe("null with fewer than 1000 samples"),
-  p50Interval: z.tuple([ms, ms]).describe("95 % bootstrap interval of the median"),
+  p50Interval: z
+    .tuple([ms, ms])
+    .describe("95 % bootstrap interval of the median; predicted: the range that held nine of ten nets of the table"),
 });
 
 /** How closely a model's outputs follow the original's on the same inputs. */
@@ -36,8 +40,8 @@ export const agreementSchema = z.object({
 /** Everything known of one model. */
 export const modelFiguresSchema = z.object({
   latencyMs: latencySchema,
-  initMs: ms.describe("session creation"),
-  firstRunMs: ms,
+  initMs: measuredMs.describe("session creation; null where the latency is predicted"),
+  firstRunMs: measuredMs,
   accuracy: z.object({ top1: share, images: count }).nullable().describe("null without labels"),
   agreement: agreementSchema.nullable().describe("against the original; null for the original itself"),
   macs: count,
@@ -120,20 +124,29 @@ export const fitReportSchema = z.object({
   }),
   device: deviceSchema,
   runtime: runtimeSchema,
+  latencySource: z
+    .enum(["measured", "predicted"])
+    .default("measured")
+    .describe("predicted: the device was not there (--offline); every latency is the saved table's"),
   golden: z
     .object({ maxAbsError: z.number().nonnegative(), tolerance: z.number().positive() })
-    .describe("outputs of the original on the device against the host's, compared before any timing"),
+    .nullable()
+    .describe(
+      "outputs of the original on the device against the host's, compared before any timing; null where nothing was timed",
+    ),
   budget: z.object({ text: z.string(), ms, percentile: z.enum(["p50", "p95"]), met: z.boolean() }),
   original: modelFiguresSchema,
   fitted: modelFiguresSchema,
   speedup: z
     .object({ ratio: z.number().positive(), interval: z.tuple([z.number().positive(), z.number().positive()]) })
-    .describe("original over fitted, medians of interleaved calls, with a 95 % bootstrap interval"),
+    .describe(
+      "original over fitted, medians of interleaved calls, with a 95 % bootstrap interval; predicted: with the table's own error in its place",
+    ),
   prediction: z
     .object({
       tableMs: ms,
       correctedMs: ms,
-      errorPct: z.number().describe("of correctedMs against the measured p50, signed"),
+      errorPct: z.number().nullable().describe("of correctedMs against the measured p50, signed; null without one"),
     })
     .describe("what the latency table said of the fitted model"),
   candidates: z.array(candidateSchema),
@@ -147,6 +160,7 @@ export const fitReportSchema = z.object({
     finetuneEpochs: count,
     calibrationImages: count,
     dims: z.record(z.string(), z.number().int().positive()),
+    paced: z.string().nullable().default(null).describe("frame rate at which calls were made; null: calls in a row"),
     data: z
       .object({ name: z.string(), trainImages: count, testImages: count, evaluatedImages: count, skipped: count })
       .nullable()
