@@ -21,9 +21,10 @@ import { narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { Cost, PruningMethod } from "./method.js";
 import { choiceSetting, flagSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround, trainSandwich, widest } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
+
 import { aimed } from "./widths.js";
 
 const settings = {
@@ -92,48 +93,49 @@ export const autoSlim: PruningMethod = {
   describe:
     "Trains one net to work at all widths, narrows it greedily by its own loss on held-out images, and retrains what is left.",
   settings,
-  async run(c) {
-    knownSettings(c, settings);
-    narrowest(c.cost, c.candidates);
-    const images = numberSetting(c, "images", 256, { least: 1, whole: true });
-    const rule = choiceSetting(c, "rule", ["ratio", "error"]);
-    const levels = numberSetting(c, "levels", 12, { least: 2, whole: true });
-    const net = await Supernet.open(c);
-    try {
-      const random = streamOf(c.seed, 1, SEARCH_STREAM);
-      const share = numberSetting(c, "search", 0.4, { least: 0, most: 1 });
-      await trainSandwich(net, {
-        updates: Math.max(1, Math.floor((share * c.meter.left) / 4)),
-        distil: flagSetting(c, "distil", true),
-        others: () => [drawnAround(net.candidates, random), drawnAround(net.candidates, random)],
-        stage: "training at all widths",
-      });
-      const path = await slimGreedily(
-        c.cost,
-        thinned(net.candidates, levels),
-        async (widths) => (await net.score(net.at(widths), images)).loss,
-        rule,
-        // Where the device decides, the table may promise too much.
-        c.cost.unit === "ms" ? 0.85 * c.cost.target : c.cost.target,
-        (cost) =>
-          c.onProgress?.({
-            stage: "narrowing",
-            done: Math.round(100 * Math.min(1, (c.cost.original - cost) / (c.cost.original - c.cost.target))),
-            total: 100,
-          }),
-      );
-      const cheapest = path.at(-1)!;
-      const widths = await aimed(c, (target) => path.find((w) => c.cost.of(w) <= target) ?? cheapest);
-      const cut = await cutOf(c, net.whole(), keepAt(widths, net.orders));
-      return {
-        graph: await trainSteps(c, cut.graph, { steps: c.meter.left, phase: "retrain" }),
-        widths: cut.widths,
-        notes: [`${path.length - 1} moves of greedy slimming`],
-      };
-    } finally {
-      await net.dispose();
-    }
-  },
+  run: (c) =>
+    searchThenTrain(c, async (c) => {
+      knownSettings(c, settings);
+      narrowest(c.cost, c.candidates);
+      const images = numberSetting(c, "images", 256, { least: 1, whole: true });
+      const rule = choiceSetting(c, "rule", ["ratio", "error"]);
+      const levels = numberSetting(c, "levels", 12, { least: 2, whole: true });
+      const net = await Supernet.open(c);
+      try {
+        const random = streamOf(c.seed, 1, SEARCH_STREAM);
+        const share = numberSetting(c, "search", 0.4, { least: 0, most: 1 });
+        await trainSandwich(net, {
+          updates: Math.max(1, Math.floor((share * c.meter.left) / 4)),
+          distil: flagSetting(c, "distil", true),
+          others: () => [drawnAround(net.candidates, random), drawnAround(net.candidates, random)],
+          stage: "training at all widths",
+        });
+        const path = await slimGreedily(
+          c.cost,
+          thinned(net.candidates, levels),
+          async (widths) => (await net.score(net.at(widths), images)).loss,
+          rule,
+          // Where the device decides, the table may promise too much.
+          c.cost.unit === "ms" ? 0.85 * c.cost.target : c.cost.target,
+          (cost) =>
+            c.onProgress?.({
+              stage: "narrowing",
+              done: Math.round(100 * Math.min(1, (c.cost.original - cost) / (c.cost.original - c.cost.target))),
+              total: 100,
+            }),
+        );
+        const cheapest = path.at(-1)!;
+        const widths = await aimed(c, (target) => path.find((w) => c.cost.of(w) <= target) ?? cheapest);
+        const cut = await cutOf(c, net.whole(), keepAt(widths, net.orders));
+        return {
+          graph: cut.graph,
+          widths: cut.widths,
+          notes: [`${path.length - 1} moves of greedy slimming`],
+        };
+      } finally {
+        await net.dispose();
+      }
+    }),
 };
 
 const SEARCH_STREAM = 1 << 20;

@@ -29,11 +29,11 @@ import { cutOf } from "./finishing.js";
 import { fitMeasured, narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import { MarkovChain } from "./markov.js";
-import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
+import type { MethodContext, PruningMethod } from "./method.js";
 import { choiceSetting, flagSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround, trainSandwich } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
 
 const settings = {
   search: "share of the steps that the search gets; default 0.5",
@@ -70,19 +70,19 @@ export const dmcp: PruningMethod = {
   describe:
     "Learns the distribution of every width by gradient descent on cross-entropy and expected cost, in turn with the shared weights, then takes one net from it and retrains it once.",
   settings,
-  async run(c) {
-    knownSettings(c, settings);
-    narrowest(c.cost, c.candidates);
-    const net = await Supernet.open(c);
-    try {
-      const widths = await search(c, net);
-      const cut = await cutOf(c, net.whole(), keepAt(widths, net.orders));
-      const graph = await trainSteps(c, cut.graph, { steps: c.meter.left, phase: "retrain" });
-      return { graph, widths: cut.widths } satisfies MethodNet;
-    } finally {
-      await net.dispose();
-    }
-  },
+  run: (c) =>
+    searchThenTrain(c, async (c) => {
+      knownSettings(c, settings);
+      narrowest(c.cost, c.candidates);
+      const net = await Supernet.open(c);
+      try {
+        const widths = await search(c, net);
+        const cut = await cutOf(c, net.whole(), keepAt(widths, net.orders));
+        return { graph: cut.graph, widths: cut.widths };
+      } finally {
+        await net.dispose();
+      }
+    }),
 };
 
 async function search(c: MethodContext, net: Supernet): Promise<Widths> {

@@ -26,8 +26,8 @@ import { keepAt } from "./gates.js";
 import type { MethodContext, PruningMethod } from "./method.js";
 import { gateSlope, gatesFrom } from "./polarisedGate.js";
 import { knownSettings, numberSetting } from "./readSettings.js";
+import { type Found, searchThenTrain } from "./searchThenTrain.js";
 import { Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
 
 const settings = {
   search: "share of the steps in which gates are learned; default 0.6",
@@ -131,49 +131,47 @@ export const gdp: PruningMethod = {
     const steps = Math.max(1, Math.floor(numberSetting(c, "search", 0.6, { least: 0, most: 1 }) * whole));
     const gateRate = numberSetting(c, "gateRate", 1, { least: 0 });
     const schedule = cosineSchedule({ learningRate: c.recipe.learningRate, warmup: 0.05 });
-    const net = await Supernet.open(c);
-    try {
-      narrowest(c.cost, net.candidates);
-      const learned = new PolarisedGates(c, net.candidates, {
-        steps,
-        epsilon: numberSetting(c, "epsilon", 0.1, { least: 1e-8 }),
-        lastEpsilon: numberSetting(c, "lastEpsilon", 1e-4, { least: 1e-12 }),
-      });
-      for (let step = 0; step < steps; step++) {
-        const pass = await net.pass(await net.next(), { gates: learned.gates(step) });
-        const learningRate = schedule(step, whole);
-        await net.update(pass.gradient, learningRate);
-        learned.update(step, pass.gates, gateRate * c.recipe.learningRate);
-        if (step % 50 === 0 || step + 1 === steps) c.meter.note("search", pass.loss, learningRate);
-        c.onProgress?.({ stage: "polarising gates", done: step + 1, total: steps });
+    const search = async (c: MethodContext): Promise<Found> => {
+      const net = await Supernet.open(c);
+      try {
+        narrowest(c.cost, net.candidates);
+        const learned = new PolarisedGates(c, net.candidates, {
+          steps,
+          epsilon: numberSetting(c, "epsilon", 0.1, { least: 1e-8 }),
+          lastEpsilon: numberSetting(c, "lastEpsilon", 1e-4, { least: 1e-12 }),
+        });
+        for (let step = 0; step < steps; step++) {
+          const pass = await net.pass(await net.next(), { gates: learned.gates(step) });
+          const learningRate = schedule(step, whole);
+          await net.update(pass.gradient, learningRate);
+          learned.update(step, pass.gates, gateRate * c.recipe.learningRate);
+          if (step % 50 === 0 || step + 1 === steps) c.meter.note("search", pass.loss, learningRate);
+          c.onProgress?.({ stage: "polarising gates", done: step + 1, total: steps });
+        }
+        const gates = learned.gates(steps);
+        const open = new Map([...gates].map(([id, g]) => [id, g.filter((v) => v !== 0).length]));
+        const widths = await fitMeasured(c, open, net.candidates);
+        const orders = new Map([...learned.thetas].map(([id, t]) => [id, orderByScore(t)]));
+        const keep = keepAt(widths, orders);
+        const lost = [...gates].reduce(
+          (n, [id, g]) => n + g.filter((v, channel) => v !== 0 && !keep.get(id)!.includes(channel)).length,
+          0,
+        );
+        const { graph } = absorbGates(net, gates);
+        const cut = await cutOf(c, graph, keep);
+        const total = [...open.values()].reduce((a, b) => a + b, 0);
+        const between = [...gates.values()].reduce((n, g) => n + g.filter((v) => v > 0.05 && v < 0.95).length, 0);
+        return {
+          graph: cut.graph,
+          widths: cut.widths,
+          notes: [
+            `${total} gates were open, ${between} of them between 0.05 and 0.95; ${lost} open ones went with the snap to candidate widths`,
+          ],
+        };
+      } finally {
+        await net.dispose();
       }
-      const gates = learned.gates(steps);
-      const open = new Map([...gates].map(([id, g]) => [id, g.filter((v) => v !== 0).length]));
-      const widths = await fitMeasured(c, open, net.candidates);
-      const orders = new Map([...learned.thetas].map(([id, t]) => [id, orderByScore(t)]));
-      const keep = keepAt(widths, orders);
-      const lost = [...gates].reduce(
-        (n, [id, g]) => n + g.filter((v, channel) => v !== 0 && !keep.get(id)!.includes(channel)).length,
-        0,
-      );
-      const { graph } = absorbGates(net, gates);
-      const cut = await cutOf(c, graph, keep);
-      const total = [...open.values()].reduce((a, b) => a + b, 0);
-      const between = [...gates.values()].reduce((n, g) => n + g.filter((v) => v > 0.05 && v < 0.95).length, 0);
-      return {
-        graph: await trainSteps(c, cut.graph, {
-          steps: c.meter.left,
-          phase: "retrain",
-          stage: "training without gates",
-          schedule: rest(schedule, steps, whole),
-        }),
-        widths: cut.widths,
-        notes: [
-          `${total} gates were open, ${between} of them between 0.05 and 0.95; ${lost} open ones went with the snap to candidate widths`,
-        ],
-      };
-    } finally {
-      await net.dispose();
-    }
+    };
+    return searchThenTrain(c, search, { stage: "training without gates", schedule: rest(schedule, steps, whole) });
   },
 };

@@ -21,9 +21,10 @@ import { narrowest } from "./fitWidths.js";
 import { gatesOf, keepAt } from "./gates.js";
 import type { MethodContext, PruningMethod } from "./method.js";
 import { knownSettings, numberSetting } from "./readSettings.js";
+import { searchThenTrain } from "./searchThenTrain.js";
 import { widest } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
+
 import { aimed, allocationProblem } from "./widths.js";
 
 const settings = {
@@ -134,48 +135,49 @@ export const halp: PruningMethod = {
   describe:
     "Removes channels of small first-order Taylor score in many small prunings; each is a knapsack of importance against cost.",
   settings,
-  async run(c) {
-    knownSettings(c, settings);
-    const share = numberSetting(c, "search", 0.25, { least: 0, most: 1 });
-    const training = Math.max(1, Math.floor(share * c.meter.left));
-    const prunings = Math.min(training, numberSetting(c, "prunings", 20, { least: 1, whole: true }));
-    const net = await Supernet.open(c);
-    try {
-      const floor = c.cost.of(narrowest(c.cost, net.candidates));
-      const scores = new TaylorScores(c, net);
-      const full = widest(net.candidates);
-      let widths: Map<string, number> = full;
-      let keep: Keep = keepAt(full, net.orders);
-      const schedule = retrainingSchedule({ learningRate: c.recipe.learningRate });
-      for (let step = 0, done = 0; step < training; step++) {
-        const pass = await net.pass(await net.next(), { gates: gatesOf(keep, full) });
-        scores.add(pass.gradient);
-        await net.update(pass.gradient, schedule(step, training));
-        c.onProgress?.({ stage: "pruning in small steps", done: step + 1, total: training });
-        if (Math.floor(((step + 1) * prunings) / training) === done) continue;
-        done++;
-        const own = scores.take();
-        const orders = new Map([...own].map(([id, s]) => [id, removedFirst(s, keep.get(id)!)]));
-        const before = widths;
-        const within = (budget: number): Map<string, number> =>
-          allocateByImportance(c, net.candidates, orders, own, before, Math.max(budget, floor));
-        widths =
-          done === prunings
-            ? await aimed(c, within)
-            : within(c.cost.original ** (1 - done / prunings) * c.cost.target ** (done / prunings));
-        keep = keepAt(widths, orders);
-        c.meter.note("search", pass.loss, schedule(step, training));
+  run: (c) =>
+    searchThenTrain(c, async (c) => {
+      knownSettings(c, settings);
+      const share = numberSetting(c, "search", 0.25, { least: 0, most: 1 });
+      const training = Math.max(1, Math.floor(share * c.meter.left));
+      const prunings = Math.min(training, numberSetting(c, "prunings", 20, { least: 1, whole: true }));
+      const net = await Supernet.open(c);
+      try {
+        const floor = c.cost.of(narrowest(c.cost, net.candidates));
+        const scores = new TaylorScores(c, net);
+        const full = widest(net.candidates);
+        let widths: Map<string, number> = full;
+        let keep: Keep = keepAt(full, net.orders);
+        const schedule = retrainingSchedule({ learningRate: c.recipe.learningRate });
+        for (let step = 0, done = 0; step < training; step++) {
+          const pass = await net.pass(await net.next(), { gates: gatesOf(keep, full) });
+          scores.add(pass.gradient);
+          await net.update(pass.gradient, schedule(step, training));
+          c.onProgress?.({ stage: "pruning in small steps", done: step + 1, total: training });
+          if (Math.floor(((step + 1) * prunings) / training) === done) continue;
+          done++;
+          const own = scores.take();
+          const orders = new Map([...own].map(([id, s]) => [id, removedFirst(s, keep.get(id)!)]));
+          const before = widths;
+          const within = (budget: number): Map<string, number> =>
+            allocateByImportance(c, net.candidates, orders, own, before, Math.max(budget, floor));
+          widths =
+            done === prunings
+              ? await aimed(c, within)
+              : within(c.cost.original ** (1 - done / prunings) * c.cost.target ** (done / prunings));
+          keep = keepAt(widths, orders);
+          c.meter.note("search", pass.loss, schedule(step, training));
+        }
+        const cut = await cutOf(c, net.whole(), keep);
+        return {
+          graph: cut.graph,
+          widths: cut.widths,
+          notes: [`${prunings} prunings in ${training} steps`],
+        };
+      } finally {
+        await net.dispose();
       }
-      const cut = await cutOf(c, net.whole(), keep);
-      return {
-        graph: await trainSteps(c, cut.graph, { steps: c.meter.left, phase: "retrain" }),
-        widths: cut.widths,
-        notes: [`${prunings} prunings in ${training} steps`],
-      };
-    } finally {
-      await net.dispose();
-    }
-  },
+    }),
 };
 
 /** By score, after those that are gone already. */

@@ -36,9 +36,10 @@ import { fitWidths } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { Cost, MethodContext, PruningMethod } from "./method.js";
 import { knownSettings, numberSetting } from "./readSettings.js";
+import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround, smallest, trainSandwich, widest } from "./slimmable.js";
 import { type SubNet, Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
+
 import { aimed } from "./widths.js";
 
 const settings = {
@@ -168,35 +169,36 @@ export const latencySearch: PruningMethod = {
   describe:
     "Trains one supernet of all widths, depths and kernel sizes that the net allows, and looks for the best net within the budget by evolution.",
   settings,
-  async run(c) {
-    knownSettings(c, settings);
-    const net = await Supernet.open(c);
-    try {
-      const space = new DesignSpace(c, net);
-      await space.measureKernels();
-      await trainSpace(c, space);
-      const genes = await searchSpace(c, space);
-      const { without, kernels } = space.design(genes);
-      const chosen = space.design(genes).widths;
-      const widths = await aimed(
-        c,
-        (target) => fitWidths(withTarget(space.costOf({ without, kernels }), target), chosen, net.candidates),
-        (w) => space.build(c.graph, { widths: new Map(w), without, kernels }).graph,
-      );
-      const built = space.build(net.whole(), { widths, without, kernels });
-      const started = await withStatistics(c, built.graph);
-      return {
-        graph: await trainSteps(c, started, { steps: c.meter.left, phase: "retrain" }),
-        widths: built.widths,
-        notes: [
-          `${without.size} of ${space.branches.length} branches left out`,
-          `kernels: ${space.kernels.map((k) => kernels.get(k.node) ?? k.sizes.at(-1)).join(", ") || "none above 3x3"}`,
-        ],
-      };
-    } finally {
-      await net.dispose();
-    }
-  },
+  run: (c) =>
+    searchThenTrain(c, async (c) => {
+      knownSettings(c, settings);
+      const net = await Supernet.open(c);
+      try {
+        const space = new DesignSpace(c, net);
+        await space.measureKernels();
+        await trainSpace(c, space);
+        const genes = await searchSpace(c, space);
+        const { without, kernels } = space.design(genes);
+        const chosen = space.design(genes).widths;
+        const widths = await aimed(
+          c,
+          (target) => fitWidths(withTarget(space.costOf({ without, kernels }), target), chosen, net.candidates),
+          (w) => space.build(c.graph, { widths: new Map(w), without, kernels }).graph,
+        );
+        const built = space.build(net.whole(), { widths, without, kernels });
+        const started = await withStatistics(c, built.graph);
+        return {
+          graph: started,
+          widths: built.widths,
+          notes: [
+            `${without.size} of ${space.branches.length} branches left out`,
+            `kernels: ${space.kernels.map((k) => kernels.get(k.node) ?? k.sizes.at(-1)).join(", ") || "none above 3x3"}`,
+          ],
+        };
+      } finally {
+        await net.dispose();
+      }
+    }),
 };
 
 async function trainSpace(c: MethodContext, space: DesignSpace): Promise<void> {

@@ -18,9 +18,10 @@ import { fitMeasured, fitWidths, narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { MethodContext, PruningMethod } from "./method.js";
 import { knownSettings, numberSetting } from "./readSettings.js";
+import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
+
 import { WeightGenerator } from "./weightGenerator.js";
 
 const settings = {
@@ -39,33 +40,34 @@ export const metaPruning: PruningMethod = {
   describe:
     "Trains generators of weights for any widths, looks for the best widths within the cost by evolution, and retrains that net.",
   settings,
-  async run(c) {
-    knownSettings(c, settings);
-    narrowest(c.cost, c.candidates);
-    const net = await Supernet.open(c);
-    const generator = await WeightGenerator.open({
-      graph: c.graph,
-      groups: c.groups,
-      layout: net.layout,
-      hidden: numberSetting(c, "hidden", 8, { least: 1, whole: true }),
-      optimizer: c.recipe.optimizer(),
-      seed: c.seed,
-      ...(c.recipe.threads === undefined ? {} : { threads: c.recipe.threads }),
-    });
-    try {
-      await learnWeights(c, net, generator);
-      const widths = await searchWidths(c, net, generator);
-      const whole = net.whole(await generator.generate(net.parameters, widths));
-      const cut = await cutOf(c, whole, keepAt(widths, net.orders));
-      return {
-        graph: await trainSteps(c, cut.graph, { steps: c.meter.left, phase: "retrain" }),
-        widths: cut.widths,
-      };
-    } finally {
-      await generator.dispose();
-      await net.dispose();
-    }
-  },
+  run: (c) =>
+    searchThenTrain(c, async (c) => {
+      knownSettings(c, settings);
+      narrowest(c.cost, c.candidates);
+      const net = await Supernet.open(c);
+      const generator = await WeightGenerator.open({
+        graph: c.graph,
+        groups: c.groups,
+        layout: net.layout,
+        hidden: numberSetting(c, "hidden", 8, { least: 1, whole: true }),
+        optimizer: c.recipe.optimizer(),
+        seed: c.seed,
+        ...(c.recipe.threads === undefined ? {} : { threads: c.recipe.threads }),
+      });
+      try {
+        await learnWeights(c, net, generator);
+        const widths = await searchWidths(c, net, generator);
+        const whole = net.whole(await generator.generate(net.parameters, widths));
+        const cut = await cutOf(c, whole, keepAt(widths, net.orders));
+        return {
+          graph: cut.graph,
+          widths: cut.widths,
+        };
+      } finally {
+        await generator.dispose();
+        await net.dispose();
+      }
+    }),
 };
 
 async function learnWeights(c: MethodContext, net: Supernet, generator: WeightGenerator): Promise<void> {

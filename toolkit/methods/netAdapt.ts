@@ -23,9 +23,9 @@ import { narrowest } from "./fitWidths.js";
 import { gatesOf } from "./gates.js";
 import type { Cost, MethodContext, PruningMethod } from "./method.js";
 import { choiceSetting, flagSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { searchThenTrain } from "./searchThenTrain.js";
 import { widest } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
-import { trainSteps } from "./training.js";
 
 const settings = {
   search: "share of the steps that short fine-tunings get; default 0.5",
@@ -132,63 +132,66 @@ export const netAdapt: PruningMethod = {
   describe:
     "Narrows one group at a time so that the net's latency follows a schedule, tries every group with a short fine-tuning, keeps the best.",
   settings,
-  async run(c) {
-    knownSettings(c, settings);
-    narrowest(c.cost, c.candidates);
-    const iterations = numberSetting(c, "iterations", 10, { least: 1, whole: true });
-    const images = numberSetting(c, "images", 256, { least: 1, whole: true });
-    const share = numberSetting(c, "search", 0.5, { least: 0, most: 1 });
-    const net = await Supernet.open(c);
-    try {
-      const short = Math.max(1, Math.floor((share * c.meter.left) / (iterations * net.candidates.size)));
-      let keep: Map<string, Int32Array> = new Map(
-        [...net.orders].map(([id, order]) => [id, Int32Array.from(order).sort()]),
-      );
-      const full = widest(net.candidates);
-      const { widths, trace } = await adapt({
-        cost: c.cost,
-        candidates: net.candidates,
-        iterations,
-        decay: numberSetting(c, "decay", 0.96, { least: 0.01, most: 1 }),
-        choice: choiceSetting(c, "choice", ["ratio", "accuracy"]),
-        score: -(await net.score({ gates: gatesOf(keep, full) }, images)).loss,
-        async propose(wanted) {
-          const before = { parameters: net.parameters, state: net.state };
-          const own = largest(c, net, keep, wanted);
-          net.state = net.passes.start();
-          await tune(c, net, own, full, short);
-          const { loss } = await net.score({ gates: gatesOf(own, full) }, images);
-          const after = { parameters: net.parameters, state: net.state };
-          Object.assign(net, before);
-          return {
-            score: -loss,
-            accept() {
-              Object.assign(net, after);
-              keep = own;
-            },
-          };
-        },
-        ...(flagSetting(c, "measured", c.cost.unit === "ms")
-          ? { measure: async () => c.measure((await cutOf(c, net.whole(), keep)).graph) }
-          : {}),
-        onIteration: (done) =>
-          c.onProgress?.({
-            stage: "adapting",
-            done: Math.round(100 * Math.min(1, (c.cost.original - done.resource) / (c.cost.original - c.cost.target))),
-            total: 100,
-            note: `"${done.group}" to ${done.width}`,
-          }),
-      });
-      const cut = await cutOf(c, net.whole(), keep);
-      return {
-        graph: await trainSteps(c, cut.graph, { steps: c.meter.left, phase: "retrain" }),
-        widths: new Map([...cut.widths, ...widths]),
-        notes: [`${trace.length} iterations, ${short} steps for each of ${net.candidates.size} proposals`],
-      };
-    } finally {
-      await net.dispose();
-    }
-  },
+  run: (c) =>
+    searchThenTrain(c, async (c) => {
+      knownSettings(c, settings);
+      narrowest(c.cost, c.candidates);
+      const iterations = numberSetting(c, "iterations", 10, { least: 1, whole: true });
+      const images = numberSetting(c, "images", 256, { least: 1, whole: true });
+      const share = numberSetting(c, "search", 0.5, { least: 0, most: 1 });
+      const net = await Supernet.open(c);
+      try {
+        const short = Math.max(1, Math.floor((share * c.meter.left) / (iterations * net.candidates.size)));
+        let keep: Map<string, Int32Array> = new Map(
+          [...net.orders].map(([id, order]) => [id, Int32Array.from(order).sort()]),
+        );
+        const full = widest(net.candidates);
+        const { widths, trace } = await adapt({
+          cost: c.cost,
+          candidates: net.candidates,
+          iterations,
+          decay: numberSetting(c, "decay", 0.96, { least: 0.01, most: 1 }),
+          choice: choiceSetting(c, "choice", ["ratio", "accuracy"]),
+          score: -(await net.score({ gates: gatesOf(keep, full) }, images)).loss,
+          async propose(wanted) {
+            const before = { parameters: net.parameters, state: net.state };
+            const own = largest(c, net, keep, wanted);
+            net.state = net.passes.start();
+            await tune(c, net, own, full, short);
+            const { loss } = await net.score({ gates: gatesOf(own, full) }, images);
+            const after = { parameters: net.parameters, state: net.state };
+            Object.assign(net, before);
+            return {
+              score: -loss,
+              accept() {
+                Object.assign(net, after);
+                keep = own;
+              },
+            };
+          },
+          ...(flagSetting(c, "measured", c.cost.unit === "ms")
+            ? { measure: async () => c.measure((await cutOf(c, net.whole(), keep)).graph) }
+            : {}),
+          onIteration: (done) =>
+            c.onProgress?.({
+              stage: "adapting",
+              done: Math.round(
+                100 * Math.min(1, (c.cost.original - done.resource) / (c.cost.original - c.cost.target)),
+              ),
+              total: 100,
+              note: `"${done.group}" to ${done.width}`,
+            }),
+        });
+        const cut = await cutOf(c, net.whole(), keep);
+        return {
+          graph: cut.graph,
+          widths: new Map([...cut.widths, ...widths]),
+          notes: [`${trace.length} iterations, ${short} steps for each of ${net.candidates.size} proposals`],
+        };
+      } finally {
+        await net.dispose();
+      }
+    }),
 };
 
 /** Of the channels that are left, those with the largest L2 norms of the weights that make them. */
