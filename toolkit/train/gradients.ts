@@ -57,7 +57,14 @@ export async function parameterGradients(
         flat ??= floats(gather(base, layout));
         sum ??= new Float64Array(layout.length);
         const graph = gradientGraph(forward, layout, { block: await blockLength() });
-        entry = { forward, session: await openSession(graph, { threads: o.threads, where: "gradient graph" }) };
+        entry = {
+          forward,
+          session: await openSession(graph, {
+            threads: o.threads,
+            memoryPattern: false,
+            where: "gradient graph",
+          }),
+        };
         loaded.set(key, entry);
       }
       const feeds = await entry.forward.built.feeds(batch);

@@ -9,6 +9,7 @@ import { deferrable, lowerToBlocks } from "./blocked/lower.js";
 import type { Forward } from "./forward.js";
 import { clipNorm, type Optimizer } from "./optimizers.js";
 import { type Layout, layoutOf } from "./parameters.js";
+import { unrollChannelsAsImages, WEBGPU_FAN } from "./webgpu.js";
 import { writeOutBatchNorm } from "./writtenOut.js";
 
 /** Names of the generated graphs' own inputs and outputs. */
@@ -27,35 +28,47 @@ export const names = {
   next: (name: string): string => `${name}_next`,
 } as const;
 
+/** A list in `fan` parts of nearly the same length. */
+const inParts = <T>(list: readonly T[], fan: number): T[][] => {
+  const length = Math.ceil(list.length / fan);
+  return Array.from({ length: Math.ceil(list.length / length) }, (_, i) => list.slice(i * length, (i + 1) * length));
+};
+
+/** Cuts a flat vector into pieces of the given lengths, at most `fan` at a time. */
+function pieces(g: GraphBuilder, flat: Ref, lengths: readonly number[], fan: number): Ref[] {
+  if (lengths.length === 1) return [flat];
+  const parts = lengths.length > fan ? inParts(lengths, fan) : lengths.map((l) => [l]);
+  const sizes = parts.map((part) => part.reduce((a, b) => a + b, 0));
+  const cuts = g.emitMany("Split", [flat, g.ints(sizes)], {}, { outputs: parts.length });
+  return parts.flatMap((part, i) => pieces(g, cuts[i], part, fan));
+}
+
 /** Cuts a flat vector into tensors that carry the entries' names. */
-function cut(g: GraphBuilder, flat: Ref, layout: Layout): Ref[] {
+function cut(g: GraphBuilder, flat: Ref, layout: Layout, o: KernelOptions): Ref[] {
   if (layout.entries.length === 0) return [];
-  const parts =
-    layout.entries.length === 1
-      ? [flat]
-      : g.emitMany(
-          "Split",
-          [flat, g.ints(layout.entries.map((e) => e.length))],
-          {},
-          { outputs: layout.entries.length },
-        );
+  const lengths = layout.entries.map((e) => e.length);
+  const parts = pieces(g, flat, lengths, o.provider === "webgpu" ? WEBGPU_FAN : lengths.length);
   return layout.entries.map((e, i) => g.reshape(parts[i], e.dims, { out: e.name }));
 }
 
 /** Lays values end to end. */
-const join = (g: GraphBuilder, parts: readonly Ref[]): Ref =>
-  g.concat(
-    parts.map((p) => g.reshape(p, [-1])),
-    0,
-  );
+function join(g: GraphBuilder, parts: readonly Ref[], o: KernelOptions): Ref {
+  const fan = o.provider === "webgpu" ? WEBGPU_FAN : parts.length;
+  const flat = parts.map((p) => g.reshape(p, [-1]));
+  const together = (list: readonly Ref[]): Ref =>
+    g.concat(list.length > fan ? inParts(list, fan).map(together) : list, 0);
+  return together(flat);
+}
 
 /** How the arithmetic is written. */
 export interface KernelOptions {
   /**
    * Channels in a block of the runtime's blocked kernels (`blockLength`), to use them; such a graph runs only where blocks have that
-   * length. Default: operators that every provider has.
+   * length. Default: operators of the standard.
    */
   block?: number;
+  /** What runs the graph. Default `cpu`. */
+  provider?: "cpu" | "webgpu";
 }
 
 /** A graph under construction in which the parameters are one input and the loss's gradient is one value. */
@@ -74,14 +87,14 @@ function differentiated(forward: Forward, layout: Layout, o: KernelOptions, foll
   graph.outputs = [];
   const builder = new GraphBuilder(graph);
   const count = graph.nodes.length;
-  cut(builder, builder.input(names.parameters, [layout.length]), layout);
+  cut(builder, builder.input(names.parameters, [layout.length]), layout, o);
   const statistics = statisticsLayout(forward);
   const followed = follow && statistics.length > 0;
   const running = followed ? builder.input(names.statistics, [statistics.length]) : undefined;
   const near = new Map<string, Ref>();
   if (running && o.block) {
     const named = statistics.entries.map((e) => ({ ...e, name: builder.unique(`${e.name}_now`) }));
-    cut(builder, running, { ...statistics, entries: named }).forEach((ref, i) => {
+    cut(builder, running, { ...statistics, entries: named }, o).forEach((ref, i) => {
       near.set(statistics.entries[i].name, ref);
     });
   }
@@ -97,9 +110,11 @@ function differentiated(forward: Forward, layout: Layout, o: KernelOptions, foll
       results: [forward.built.value, ...gradients.values()],
     });
   } else writeOutBatchNorm(builder, types);
+  if (o.provider === "webgpu") unrollChannelsAsImages(builder);
   const gradient = join(
     builder,
     layout.entries.map((e) => gradients.get(e.name) ?? zeros(builder, e.dims)),
+    o,
   );
   builder.output(builder.identity(forward.built.value, { out: names.loss }), { elemType: "float32", dims: [] });
   return { builder, gradient, running };
@@ -151,7 +166,7 @@ export const updateScalars = { averageDecay: "average_decay", share: "gradient_s
  */
 export function stepGraph(forward: Forward, layout: Layout, o: StepOptions): Graph {
   const { builder, gradient, running } = differentiated(forward, layout, o, true);
-  const statistics = emitStatistics(builder, forward, running);
+  const statistics = emitStatistics(builder, forward, running, o);
   emitUpdate(builder, layout, names.parameters, gradient, statistics, o);
   return builder.graph;
 }
@@ -159,7 +174,7 @@ export function stepGraph(forward: Forward, layout: Layout, o: StepOptions): Gra
 /** The part of a step that is done for each of several batches: `loss`, `accumulated_next` and `statistics_next` out. */
 export function accumulationGraph(forward: Forward, layout: Layout, o: KernelOptions = {}): Graph {
   const { builder, gradient, running } = differentiated(forward, layout, o, true);
-  emitStatistics(builder, forward, running);
+  emitStatistics(builder, forward, running, o);
   const vector = [layout.length];
   const sum = builder.add(builder.input(names.accumulated, vector), gradient, { out: names.next(names.accumulated) });
   builder.output(sum, { elemType: "float32", dims: vector });
@@ -231,7 +246,12 @@ function atRates(g: GraphBuilder, layout: Layout, from: Ref, to: Ref, rate: Step
 }
 
 /** Running statistics follow the batch's: momentum * running + (1 - momentum) * batch, variances unbiased as in PyTorch. */
-function emitStatistics(g: GraphBuilder, forward: Forward, running: Ref | undefined): Vector | undefined {
+function emitStatistics(
+  g: GraphBuilder,
+  forward: Forward,
+  running: Ref | undefined,
+  o: KernelOptions,
+): Vector | undefined {
   if (!running) return undefined;
   const layout = statisticsLayout(forward);
   const batch = new Map<string, Ref>();
@@ -248,6 +268,7 @@ function emitStatistics(g: GraphBuilder, forward: Forward, running: Ref | undefi
   const observed = join(
     g,
     layout.entries.map((e) => batch.get(e.name)!),
+    o,
   );
   const old = g.initializer("statistics_keep", floats(keep));
   const fresh = g.initializer("statistics_take", floats(keep.map((m) => 1 - m)));

@@ -41,7 +41,7 @@ export interface TrainerOptions {
   threads?: number;
   /**
    * `blocked`: the step is written for the runtime's blocked convolution kernels where this machine has them (the trained net is an
-   * ordinary one all the same). `portable`: operators that every provider has. Default `blocked`.
+   * ordinary one all the same). `portable`: operators of the standard alone. Default `blocked`.
    */
   kernels?: "blocked" | "portable";
   /** Runs steps in a thread of their own, so that this one is free to prepare data. Default false. */
@@ -84,7 +84,11 @@ export class Trainer {
     const block = o.kernels === "portable" ? undefined : await blockLength();
     const update = { ...o, block, average: averageDecay !== undefined };
     const open = (graph: Graph): Promise<Session> =>
-      (o.ownThread ? openThreadSession : openSession)(graph, { threads: o.threads, where: "training graph" });
+      (o.ownThread ? openThreadSession : openSession)(graph, {
+        threads: o.threads,
+        memoryPattern: false,
+        where: "training graph",
+      });
     const sessions: Sessions =
       accumulate === 1
         ? { whole: await open(stepGraph(forward, parameters, update)) }
