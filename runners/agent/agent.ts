@@ -126,13 +126,14 @@ async function openRuntime(o: AgentOptions): Promise<WorkerChannel> {
 function greeting(facts: DeviceFacts, o: Pick<AgentOptions, "name" | "stateFolder">): Hello {
   const { kind, hardware, os, conditions, emulated, runtime, clockMs } = facts;
   const { threads, graphOptimizationLevel: _, ...build } = runtime;
-  const what = `${kind}-t${threads}`;
+  // Agents of one machine that go by different names, or compute with different things, are different devices.
+  const what = o.name ?? `${os.arch}-${kind}-t${threads}`;
   return {
     ready: true,
     protocol: PROTOCOL_VERSION,
     runtime: build,
     clockMs,
-    device: { id: deviceId(what, o.stateFolder), ...(o.name && { name: o.name }) },
+    device: { id: deviceId(what.replace(/[^\w]+/g, "-"), o.stateFolder), ...(o.name && { name: o.name }) },
     beats: true,
     machine: {
       kind,

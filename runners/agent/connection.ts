@@ -206,7 +206,7 @@ function closingOf(code: number, why: string, joined: boolean): Reason {
     return {
       final: true,
       reason: new DeviceError("agent-replaced", "another agent of this machine has taken the place of this one", {
-        hint: "two agents may run beside each other when they differ in engine, provider or number of threads",
+        hint: "give each of several agents on one machine a --name of its own",
       }),
     };
   }
