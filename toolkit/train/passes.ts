@@ -76,7 +76,8 @@ export class Passes {
       const name = logitsOf(base, value.name);
       if (made.has(name)) gradients.outputs.push({ name, type: { elemType: "float32" } });
     }
-    const open = (graph: Graph): Promise<Session> => openSession(graph, { threads: o.threads, where: "training graph" });
+    const open = (graph: Graph): Promise<Session> =>
+      openSession(graph, { threads: o.threads, where: "training graph" });
     const { optimizer } = o;
     const updating = optimizer && (await open(updateGraph(forward, parameters, { optimizer })));
     return new Passes(base, forward, parameters, gradients, await open(gradients), updating, o);
