@@ -1,5 +1,5 @@
 /** The bundle for 64-bit ARM under qemu-user: joins a hub, computes what x64 computes, is measured, and marked as emulated. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,9 +9,10 @@ import { openLocalRunner } from "../../runners/node/index.js";
 import type { DeviceRunner } from "../../runners/runner.js";
 import { readModel } from "../../toolkit/onnx/index.js";
 import { profileModel } from "../../toolkit/profile.js";
+import { validate } from "../../toolkit/validate.js";
 import { type AgentProcess, joinedDevice, startAgent } from "../support/agentProcess.js";
 import { armNode } from "../support/arm64.js";
-import { wire } from "./models.js";
+import { convModel, wire } from "./models.js";
 
 const arm = armNode();
 const root = join(import.meta.dirname, "../..");
@@ -89,6 +90,15 @@ describe.skipIf(arm.skipped !== null)(
       } finally {
         await local.close();
       }
+    }, 120_000);
+
+    test("is validated as any device: outputs compared with the host's, then timed", async () => {
+      const file = join(folder, "conv.onnx");
+      writeFileSync(file, convModel());
+      const { device, models } = await validate({ models: [file], device: board, seed: 1 });
+      expect(device.emulated).toBe(true);
+      expect(models[0].golden.maxAbsError).toBeLessThanOrEqual(1e-5);
+      expect(models[0].latencyMs.n).toBeGreaterThan(0);
     }, 120_000);
 
     test("gives no latency table, whose times would be nobody's", async () => {
