@@ -169,6 +169,7 @@ const lost = (why: string, hint = "its page was closed, reloaded or put to sleep
 /** Why a socket ended that this side did not end. 1001: a page was left (RFC 6455, 7.4.1); 1006: it broke off without a word. */
 function lossOf(code: number): DeviceError {
   if (code === 1001 || code === 1000) return lost("its page was closed or reloaded");
+  if (code === CLOSED.over) return lost("the hub was closed", "start the hub again");
   if (code === 1009) return lost("it sent a message that is longer than allowed", "the model's outputs are too large");
   if (code === 1006) {
     return new DeviceError(

@@ -148,6 +148,7 @@ export class Registry {
     const { device, name } = entry;
     entry.busy = purpose;
     this.tell({ event: "taken", device: stateOf(entry) });
+    device.tell({ title: purpose, stage: "", done: 0, total: 0 });
     const loaded = new Set<number>();
     const stop = new AbortController();
     let open = 0;
@@ -184,6 +185,7 @@ export class Registry {
       for (const id of loaded) await device.link.ask<"unload">({ type: "unload", model: id }).catch(() => undefined);
       clearTimeout(patience);
       entry.busy = entry.beat = null;
+      device.tell({ title: "", stage: "", done: 0, total: 0 });
       entry.cleaning = false;
       if (here()) this.tell({ event: "freed", device: stateOf(entry) });
       this.wake();

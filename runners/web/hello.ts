@@ -83,7 +83,7 @@ export const beatSchema = z.object({
 });
 export type Beat = z.infer<typeof beatSchema>["beat"];
 
-/** What the host is about, for the screen of a page: model and stage of the work. */
+/** What the host is about, for the screen of a page: model and stage of the work. No title: the host has gone; `total` 0: no stage yet. */
 export interface Note {
   title: string;
   stage: string;

@@ -41,7 +41,8 @@ p { margin: .375rem 0 0; color: var(--soft); }
 dl { margin: 0; display: grid; grid-template-columns: auto 1fr; gap: .375rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .warn { background: var(--warn-soft); border-color: transparent; }
-.warn h2, .warn p, .warn li { color: var(--warn); } .warn ul { margin: .375rem 0 0; padding-left: 1.1rem; font-size: .9rem; }
+.warn, .warn p { color: var(--warn); } .warn p, .warn ul { margin: .5rem 0 0; font-size: .875rem; } .warn ul { padding-left: 1.1rem; }
+.warn li + li { margin-top: .25rem; } summary { font-size: .95rem; font-weight: 600; cursor: pointer; }
 button, a.button { display: inline-block; margin-top: .75rem; padding: .625rem 1rem; min-height: 2.75rem; border: 0; border-radius: 10px; font: inherit; font-weight: 600;
   color: #fff; background: var(--mark); text-decoration: none; cursor: pointer; }
 @media (prefers-color-scheme: dark) { button, a.button { color: #06211f; } }
@@ -70,8 +71,8 @@ ${HEAD}
 <div class="figures"><div><span>Median</span><strong id="p50"></strong></div><div><span>95th percentile</span><strong id="p95"></strong></div><div id="samples"></div></div>
 <svg id="spark" viewBox="0 0 300 48" preserveAspectRatio="none" aria-hidden="true"><polyline fill="none" stroke="currentColor" stroke-width="1.5" vector-effect="non-scaling-stroke"/></svg>
 </section>
-<section class="card warn" id="missing" hidden><h2>What this browser holds back here</h2><ul></ul><a class="button" hidden>Open the secure address</a></section>
 <section class="card"><h2>This device</h2><dl id="facts"></dl></section>
+<details class="card warn" id="missing" open hidden><summary>What this browser holds back here</summary><ul></ul><a class="button" hidden>Open the secure address</a></details>
 <footer id="foot">Keep this page in front and the screen on.</footer>
 </div>
 <noscript><p>This page needs JavaScript.</p></noscript>

@@ -29,6 +29,9 @@ export function screen(d: Document, offered: Facilities) {
   let retry = () => {};
   let goOn = () => {};
   let name = "";
+  /** What the host does; empty while there is none. */
+  let title = "";
+  /** Its stage, while that is not done. */
   let note: Note | undefined;
   let busy = false;
   /** What to go back to when a page that was hidden is seen again. */
@@ -65,9 +68,10 @@ export function screen(d: Document, offered: Facilities) {
     );
   }
 
+  /** Nothing is asked at this moment; a host that holds the device will ask more. */
   function idle(): void {
     busy = false;
-    if (note && note.done < note.total) return; // between two requests of the same work
+    if (title) return;
     at("latency").hidden = true;
     say("ready", "Ready", "Waiting for work. What runs will be shown here.");
     button(null);
@@ -77,14 +81,15 @@ export function screen(d: Document, offered: Facilities) {
 
   function working(what: string): void {
     busy = true;
-    const headline = DOING[what] ?? "Working";
+    missingCard.open = false;
     // Loading and tidying take moments between measurements: the headline would flicker.
-    if (note && /^(load|unload|run)$/.test(what)) return;
-    say("working", headline, note?.title || "Keep this page in front.");
+    if (d.body.dataset.state === "working" && /^(load|unload|run)$/.test(what)) return;
+    say("working", DOING[what] ?? "Working", title || "Keep this page in front.");
     button(null);
     if (!note) progress("open");
   }
 
+  const missingCard = d.getElementById("missing") as HTMLDetailsElement;
   missing(d, offered);
   return {
     loading: () => say("loading", "Loading the runtime", "Some megabytes, once."),
@@ -107,19 +112,24 @@ export function screen(d: Document, offered: Facilities) {
     },
     joined(): void {
       d.body.dataset.link = "up";
+      title = "";
       note = undefined;
       idle();
     },
     idle,
     working,
     note(n: Note): void {
+      title = n.title;
       note = n.done < n.total ? n : undefined;
-      const share = n.total > 0 ? n.done / n.total : 0;
-      progress(share);
+      if (!title) {
+        idle();
+        return;
+      }
+      if (d.body.dataset.state === "working") detail.textContent = title;
+      else if (n.total === 0) say("working", "Starting", title);
+      progress(n.total > 0 ? n.done / n.total : "open");
       stage.textContent = n.stage;
-      count.textContent = `${n.done} of ${n.total}`;
-      if (busy && d.body.dataset.state === "working") detail.textContent = n.title;
-      if (!note && !busy) idle();
+      count.textContent = n.total > 0 ? `${n.done} of ${n.total}` : "";
     },
     live({ p50Ms, p95Ms, recent, samples, done }: Live): void {
       at("latency").hidden = false;

@@ -58,14 +58,16 @@ export const hub: Command<FlagsOf<typeof declare>> = {
       if ((flags as { json?: boolean }).json) terminal.line(JSON.stringify(event));
       else terminal.line(text);
     };
+    let unwatch = () => {};
     try {
       say(hubInvitation(started), { event: "listening", pageUrl, plainUrl, certificate, remote });
-      devices.watch(({ event, device, reason }) => {
+      unwatch = devices.watch(({ event, device, reason }) => {
         const time = new Date().toTimeString().slice(0, 8);
         say(`${time}  ${eventText(event, device, reason)}`, { event, device, ...(reason ? { reason } : {}) });
       });
       if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     } finally {
+      unwatch();
       await started.close();
     }
   },
