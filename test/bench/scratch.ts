@@ -1,7 +1,7 @@
 /**
  * A net of the zoo trained from nothing on all 50,000 training images of CIFAR-10, evaluated once on the 10,000 test images.
  *
- *   npx tsx test/bench/scratch.ts [--net resnet20|mobilenetv2] [--epochs 15] [--lr 0.2] [--seed 1] [--threads 2] --out net.onnx [--resume]
+ *   npx tsx test/bench/scratch.ts [--net resnet20|mobilenetv2] [--epochs 15] [--lr 0.08] [--batch 64] [--seed 1] [--threads 2] --out net.onnx [--resume]
  *
  * About an hour on two cores. A checkpoint lies beside the model after every epoch; --resume goes on from it, bit for bit.
  */
@@ -18,7 +18,8 @@ const { values } = parseArgs({
   options: {
     net: { type: "string", default: "resnet20" },
     epochs: { type: "string", default: "15" },
-    lr: { type: "string", default: "0.2" },
+    lr: { type: "string", default: "0.08" },
+    batch: { type: "string", default: "64" },
     seed: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
     out: { type: "string" },
@@ -54,6 +55,7 @@ const { report, model } = await train({
   preprocess: cifar.preprocess,
   epochs: Number(values.epochs),
   learningRate: Number(values.lr),
+  batchSize: Number(values.batch),
   warmup: 0.15,
   heldOut: 0,
   seed,
@@ -71,7 +73,7 @@ const runner = await openLocalRunner({ threads: Number(values.threads) });
 console.log(
   header(
     await runner.describe(),
-    `batch of a step 128, SGD with Nesterov's momentum 0.9, weight decay 5e-4, cosine from ${values.lr} after a warm-up, flips and shifts, seed ${seed}`,
+    `batch of a step ${values.batch}, SGD with Nesterov's momentum 0.9, weight decay 5e-4, cosine from ${values.lr} after a warm-up, flips and shifts, seed ${seed}`,
   ),
 );
 await runner.close();
