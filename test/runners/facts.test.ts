@@ -74,6 +74,14 @@ test.each([
   expect(isEmulated(name, arch, cpuinfo)).toBe(expected);
 });
 
+test("a translator in the process' memory is emulation, whatever the processor is called", () => {
+  const map = (file: string) => `7f2f-7f30 r-xp 00228000 fe:00 10166291     ${file}\n`;
+  const board = "Features\t: fp asimd\n";
+  expect(isEmulated("Cortex-A76", "arm64", board, map("/usr/bin/qemu-aarch64-static"))).toBe(true);
+  expect(isEmulated("Cortex-A76", "arm64", board, map("/usr/bin/qemu-aarch64"))).toBe(true);
+  expect(isEmulated("Cortex-A76", "arm64", board, map("/home/pi/qemu-images/bin/node"))).toBe(false);
+});
+
 test("the machine's facts hold no host name", async () => {
   const machine = await machineFacts();
   expect(machine.hardware.cpu.length).toBeGreaterThan(0);
