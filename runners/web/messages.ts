@@ -8,6 +8,8 @@ export interface Setup {
   threads: number;
   /** Nobody is there to wait for a cool device: a headless browser. */
   unattended: boolean;
+  /** A sample takes at least this long: shorter calls are timed several at a time. */
+  minSampleMs: number;
 }
 
 /** And later: requests of the hub, and what a person or the system does. */

@@ -14,6 +14,7 @@ const PROTOCOL = 1;
 
 const query = new URLSearchParams(location.search);
 const unattended = query.get("unattended") === "1";
+const minSampleMs = Number(query.get("sampleMs") ?? 20);
 let provider: WebProvider = query.get("provider") === "webgpu" ? "webgpu" : "wasm";
 let threads = Math.max(1, Number(query.get("threads") ?? 1) || 1);
 
@@ -48,7 +49,7 @@ async function startWorker(): Promise<Hello> {
       reject({ code: "worker-crashed", message: e.message || "the page's worker crashed" });
       if (worker === made) crashed(e.message);
     };
-    toWorker({ setup: { provider, threads, unattended } });
+    toWorker({ setup: { provider, threads, unattended, minSampleMs } });
   });
   toWorker({ hidden: document.visibilityState === "hidden" });
   hello = {

@@ -9,8 +9,6 @@ import { webEngine } from "./engine.js";
 import type { FromPageWorker, Setup, ToWorker } from "./messages.js";
 import { type Pace, pace } from "./reference.js";
 
-/** Shorter calls are timed several at a time. */
-const MIN_SAMPLE_MS = 20;
 const TELL_MS = 400;
 const SHOWN_SAMPLES = 60;
 
@@ -42,7 +40,7 @@ async function start(setup: Setup): Promise<void> {
     const clockMs = clockStep(now);
     const sessions = new Sessions(engine, clockMs, {
       ...UNKNOWN,
-      minSampleMs: MIN_SAMPLE_MS,
+      minSampleMs: setup.minSampleMs,
       ...(setup.unattended ? {} : watchful(pace(now, clockMs))),
       hold: () => hidden,
       onSample: liveTeller(),

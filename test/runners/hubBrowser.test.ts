@@ -29,7 +29,7 @@ describe.skipIf(!chromiumPath)(`a Chromium that joins the hub (${SKIPPED})`, () 
 
   const open = (o: HubDeviceOptions = {}) =>
     openHubDevice(hub.devices, { onNote: (n) => notes.push(n), patienceMs: 120_000, purpose: "net.onnx", ...o });
-  const joined = async (url = hub.pageUrl("localhost")): Promise<Page> => {
+  const joined = async (url = hub.pageUrl("localhost", { sampleMs: "1" })): Promise<Page> => {
     const opened = await context.newPage();
     await opened.goto(url);
     await opened.waitForFunction(() => document.body.dataset.state === "ready", undefined, { timeout: 120_000 });
