@@ -1,14 +1,16 @@
 /** A Redis server of its own for a test: append-only file on, in a scratch folder, on a free port, ended with the test. */
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { hasProgram, needsPackages } from "./debian.js";
 
-export const hasRedis = spawnSync("redis-server", ["--version"]).status === 0;
+const missing = needsPackages(["redis-server"], () => hasProgram("redis-server"));
+export const hasRedis = missing === null;
 /** For the name of a skipped test. */
-export const NEEDS_REDIS = hasRedis ? "" : " (needs redis-server: apt-get install redis-server)";
+export const NEEDS_REDIS = missing === null ? "" : ` (${missing})`;
 
 export interface TestRedis {
   url: string;
