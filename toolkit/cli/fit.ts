@@ -1,10 +1,12 @@
 /** `edgefit fit`: cut a model to a latency budget and write it with its report. */
 import { join } from "node:path";
 import type { Argv } from "yargs";
+import { UsageError } from "../graph/errors.js";
 import { criterionNames } from "../methods/criteria.js";
 import type { FitOptions } from "../options.js";
 import { checkOutputFolder, type FitReport, fitReportSchema, renderHtml, writeFitOutput } from "../report/index.js";
 import type { Command, Context, FlagsOf } from "./command.js";
+import { compareAndWrite, methodFlagNames, methodFlags } from "./compare.js";
 import { budgetFlags, commonOptions, dataFlags, examples, given, optionalNumber } from "./flags.js";
 import { dataOptions, measuringFlags, measuringOptions, pacedFlag } from "./measuring.js";
 import { fitSummary } from "./summarizeFigures.js";
@@ -52,8 +54,14 @@ const declare = (y: Argv) => {
       group,
       describe: "training images for statistics and INT8 ranges",
     });
+  const withMethod = own.option("method", {
+    type: "string",
+    requiresArg: true,
+    group,
+    describe: "a published pruning method in place of edgefit's own way; the list: edgefit compare --list",
+  });
   return examples(
-    pacedFlag(dataFlags(own)),
+    pacedFlag(dataFlags(methodFlags(withMethod))),
     [
       "fit model.onnx --budget 8ms --data photos/",
       "photos/ has a folder per class; preprocessor_config.json lies beside the model",
@@ -74,6 +82,10 @@ const declare = (y: Argv) => {
       "fit model.onnx --budget 60% --data photos/ --device my-board.json --offline",
       "against a table that devices export measured there; the device is not needed",
     ],
+    [
+      "fit model.onnx --method dmcp --epochs 20 --budget 50% --data photos/",
+      "a published method; out/compare.html has its figures beside the original's",
+    ],
     ["fit model.onnx --config fit.json --json > report.json", "flags from a file, the report on stdout"],
   );
 };
@@ -85,9 +97,40 @@ export const fit: Command<Flags> = {
   describe: "Cut a model to a latency budget",
   builder: declare,
   async run(flags, context) {
-    await fitAndWrite(options(flags), flags.out, context);
+    refuseForeign(flags);
+    const { method, budget } = flags;
+    if (method === undefined) await fitAndWrite(options(flags), flags.out, context);
+    else await compareAndWrite([method], { ...flags, budget: String(budget) }, context);
   },
 };
+
+/** Flags of edgefit's own way, which published methods know nothing of. */
+const ownFlags = [
+  "percentile",
+  "finetune",
+  "qat",
+  "int8",
+  "criterion",
+  "blocks",
+  "offline",
+  "paced",
+  "calibration-images",
+];
+
+/** Throws UsageError for a flag that would be passed over. */
+function refuseForeign(flags: Flags): void {
+  const given_ = flags as Record<string, unknown>;
+  const foreign = (flags.method === undefined ? methodFlagNames : ownFlags).find((name) => given_[name] !== undefined);
+  if (foreign === undefined) return;
+  const [what, hint] =
+    flags.method === undefined
+      ? [
+          "this belongs to published methods",
+          "name one with --method, or leave it out; --finetune is fit's own training",
+        ]
+      : ["this belongs to edgefit's own way to cut", "leave it out, or leave --method out"];
+  throw new UsageError("flag-foreign", what, { where: `--${foreign}`, hint });
+}
 
 function options(flags: Flags): FitOptions {
   const { model, budget, percentile, int8, criterion, blocks, offline, paced } = flags;

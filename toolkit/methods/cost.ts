@@ -95,3 +95,21 @@ function costOfParts(unit: Cost["unit"], parts: readonly CostPart[], fixed: numb
 
 /** The same cost with another target. */
 export const withTarget = (cost: Cost, target: number): Cost => ({ ...cost, target });
+
+/**
+ * The cost after a net was measured: what cuts save is scaled so that the prediction at `widths` is what was measured there; the uncut
+ * net keeps its cost.
+ */
+export function recalibrated(cost: Cost, widths: Widths, measured: number): Cost {
+  const saved = cost.original - cost.of(widths);
+  if (!(saved > 0)) return cost;
+  const scale = (cost.original - measured) / saved;
+  const none = new Map<string, number>();
+  const parts = cost.parts.map((p) => {
+    const full = p.of(none);
+    return { ...p, of: (w: Widths): number => full - scale * (full - p.of(w)) };
+  });
+  const of = (w: Widths, gone?: ReadonlySet<string>): number =>
+    parts.reduce((sum, p) => (gone?.has(p.id) ? sum : sum + p.of(w)), cost.fixed);
+  return { ...cost, parts, of };
+}

@@ -17,7 +17,8 @@ import type { MethodContext, PruningMethod } from "./method.js";
 import { choiceSetting, knownSettings, numberSetting } from "./readSettings.js";
 import { retrainingBy, retrainingNames } from "./retraining.js";
 import { trainSteps } from "./training.js";
-import { aimed, atLeast, uniformWidths } from "./widths.js";
+import { uniformWidths } from "./uniformWidths.js";
+import { aimed, atLeast } from "./widths.js";
 
 const settings = {
   share: "share of the channels that a round removes (0.2)",

@@ -13,7 +13,8 @@ import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
 import { choiceSetting, knownSettings } from "./readSettings.js";
 import { retrainingBy, retrainingNames } from "./retraining.js";
 import { trainSteps } from "./training.js";
-import { aimed, comparable, globalWidths, uniformWidths } from "./widths.js";
+import { uniformWidths } from "./uniformWidths.js";
+import { aimed, comparable, globalWidths } from "./widths.js";
 
 const settings = {
   scope:

@@ -25,7 +25,8 @@ import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
 import { choiceSetting, knownSettings } from "./readSettings.js";
 import { reinitialized } from "./reinitialize.js";
 import { trainSteps } from "./training.js";
-import { aimed, uniformWidths } from "./widths.js";
+import { uniformWidths } from "./uniformWidths.js";
+import { aimed } from "./widths.js";
 
 const settings = { widths: "edgefit: the knapsack's (default); uniform: the same share of every layer" };
 

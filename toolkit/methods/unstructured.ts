@@ -26,7 +26,8 @@ import { choiceSetting, knownSettings, numberSetting } from "./readSettings.js";
 import { reinitialized } from "./reinitialize.js";
 import { retrainingBy, retrainingNames } from "./retraining.js";
 import { trainSteps } from "./training.js";
-import { aimed, comparable, globalWidths, uniformWidths } from "./widths.js";
+import { uniformWidths } from "./uniformWidths.js";
+import { aimed, comparable, globalWidths } from "./widths.js";
 
 const DENSE = "single weights are zero and the net has its full size: a dense runtime gains no speed";
 

@@ -1,4 +1,4 @@
-/** Widths that meet a target: the same share of every layer, one threshold for all layers, or the least loss (knapsack). */
+/** Widths that meet a target: one threshold for all layers, the knapsack's problem, and aiming by measurement. */
 import { UsageError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
 import type { AllocationProblem, Choice } from "../prune/allocate.js";
@@ -14,29 +14,13 @@ const unreachable = (cost: Cost, target: number, least: number): UsageError =>
     { hint: "raise the budget" },
   );
 
-/** The candidate nearest to `width`; of two as near the wider. */
-export function nearest(candidates: readonly number[], width: number): number {
-  return candidates.reduce((a, b) => (Math.abs(b - width) <= Math.abs(a - width) ? b : a));
-}
+/** The candidate nearest to `width`; of two as near the narrower. */
+export const nearest = (candidates: readonly number[], width: number): number =>
+  candidates.reduce((best, w) => (Math.abs(w - width) < Math.abs(best - width) ? w : best));
 
 /** The smallest candidate of at least `width`: inside a plateau more channels cost nothing. */
 export const atLeast = (candidates: readonly number[], width: number): number =>
   candidates.find((w) => w >= width) ?? candidates[candidates.length - 1];
-
-const MULTIPLIERS = 400;
-
-/** Every group at the same share of its width, the largest share that meets the target; snapped to candidates. */
-export function uniformWidths(c: MethodContext, target = c.cost.target): Map<string, number> {
-  let least = Number.POSITIVE_INFINITY;
-  for (let i = MULTIPLIERS; i >= 0; i--) {
-    const share = i / MULTIPLIERS;
-    const widths = new Map([...c.candidates].map(([id, list]) => [id, nearest(list, share * list[list.length - 1])]));
-    const cost = c.cost.of(widths);
-    if (cost <= target) return widths;
-    least = Math.min(least, cost);
-  }
-  throw unreachable(c.cost, target, least);
-}
 
 /**
  * One threshold for all groups: channels go in the order of their scores, the lowest first, until the target is met. What is left of
