@@ -5,6 +5,7 @@ export { assertGolden, type GoldenResult, goldenCheck, type Tolerance } from "./
 export { machineFacts } from "./node/facts.js";
 export { type LocalOptions, type LocalRunner, type MemoryUse, measureMemory, openLocalRunner } from "./node/index.js";
 export { describeFallen } from "./placement.js";
+export { readProfileTrace } from "./profileTrace.js";
 export { differsFrom, resolveDevice } from "./resolve.js";
 export type {
   DeviceFacts,

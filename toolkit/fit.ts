@@ -25,18 +25,13 @@ import { profileModel } from "./profile.js";
 import { limitOf } from "./propose.js";
 import { findGroups } from "./prune/groups.js";
 import type { Ranking } from "./ranking.js";
-import type { FitReport } from "./report/index.js";
-import { assembleReport, type Weighed } from "./reportOf.js";
+import { assembleReport, type FitResult, type Weighed } from "./reportOf.js";
 import { settledNear } from "./settle.js";
 import { Stopwatch } from "./stopwatch.js";
 import { openSubject } from "./subject.js";
 import { finetuned, weigh } from "./weigh.js";
 
-export interface FitResult {
-  report: FitReport;
-  /** The fitted ONNX model. */
-  model: Uint8Array;
-}
+export type { FitResult } from "./reportOf.js";
 
 /** Share of the budget that a net may use while it is looked for, so that the final run has room for its own noise. */
 const MARGIN = 0.99;

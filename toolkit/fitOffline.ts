@@ -1,11 +1,11 @@
 /** A fit against a saved device: the same work as `fit`, with the latency table in place of every measurement. */
 import { allocationProblem, withFull } from "./allocation.js";
 import { budgetMs, parseBudget } from "./budget.js";
-import type { FitResult } from "./fit.js";
 import { evaluateBoth, type Fitting, missed, NEAR, prepare, quickRanges, rankingOf, WORTHWHILE } from "./fitting.js";
-import { UsageError } from "./graph/errors.js";
+import { EdgefitError, UsageError } from "./graph/errors.js";
 import {
   candidateWidths,
+  type Kernel,
   kernelsOf,
   latencyModel,
   type Precision,
@@ -20,7 +20,7 @@ import { symbolicOf } from "./profileDesign.js";
 import { cutAt, type Proposal, within } from "./propose.js";
 import { findBranches } from "./prune/branches.js";
 import { findGroups } from "./prune/groups.js";
-import { assembleReport, type PredictedLatency } from "./reportOf.js";
+import { assembleReport, type FitResult, type PredictedLatency } from "./reportOf.js";
 import { otherVersion, readSavedDevice, type SavedDevice } from "./savedDevice.js";
 import { Stopwatch } from "./stopwatch.js";
 import { openSubject } from "./subject.js";
@@ -143,7 +143,9 @@ function savedProfile(
   groups: ReturnType<typeof findGroups>,
 ): ModelProfile {
   const begin = performance.now();
-  const model = latencyModel(table, kernelsOf(graph, symbolicOf(groups)));
+  const kernels = kernelsOf(graph, symbolicOf(groups));
+  const model = latencyModel(table, kernels);
+  refuseOneWidth(table, kernels);
   const grids = new Map(groups.prunable.map((g) => [g.id, widthGrid(g.width)]));
   return {
     table,
@@ -155,6 +157,17 @@ function savedProfile(
     seconds: (performance.now() - begin) / 1000,
     cached: true,
   };
+}
+
+/** Imported measurements are of one net: what a narrower layer would take is not in them. */
+function refuseOneWidth({ rows, device }: SavedDevice["table"], kernels: readonly Kernel[]): void {
+  const varied = kernels.filter((k) => k.widths.length > 0);
+  const known = varied.some((k) => new Set(rows.filter((r) => r.key === k.key).map((r) => r.widths.join())).size > 2);
+  if (varied.length === 0 || known) return;
+  throw new EdgefitError("table-one-width", "the saved table knows each layer at the model's own width only", {
+    where: device.id,
+    hint: "widths cannot be chosen by it; measure a table on the device: edgefit devices export NAME --model model.onnx",
+  });
 }
 
 /** Precisions that the table holds and that are worth a look. */

@@ -1,4 +1,6 @@
 /** What the stories ask of a device: does it compute what the host computes, how fast, and how well. */
+
+import { listProfiles, loadProfile } from "../device-profiles/index.js";
 import {
   assertGolden,
   DeviceError,
@@ -50,7 +52,19 @@ export async function openDevice(o: DeviceOptions, subject?: Subject): Promise<O
     ...(o.signal ? { signal: o.signal } : {}),
     ...(subject ? { purpose: subject.file, probe: () => probeOf(subject) } : {}),
   });
-  return { runner, facts: await runner.describe(), close: () => runner.close() };
+  const facts = await runner.describe();
+  const other = versionRemark(name, facts);
+  if (other) o.onWarning?.(other);
+  return { runner, facts, close: () => runner.close() };
+}
+
+/** One sentence when the device is a profile that was made with another version of the runtime; else null. */
+export function versionRemark(name: string, { runtime }: Pick<DeviceFacts, "runtime">): string | null {
+  if (!/[/\\]|\.json$/.test(name) && !listProfiles().includes(name)) return null;
+  const saved = loadProfile(name);
+  const { version } = saved.runtime;
+  if (version === null || version === runtime.version) return null;
+  return `profile "${saved.id}" was measured with ${saved.runtime.package} ${version}, this device runs ${runtime.version}: kernels may have other times`;
 }
 
 /** A device of a queue. Throws DeviceError where queue or device cannot be had. */

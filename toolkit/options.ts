@@ -105,6 +105,8 @@ export interface ProfileOptions extends DeviceOptions {
   refresh?: boolean;
   /** Whether INT8 is measured beside fp32. Default `on`. */
   int8?: "off" | "on";
+  /** Record calls of the whole model node by node. Default false. */
+  trace?: boolean;
 }
 
 export interface InspectOptions {

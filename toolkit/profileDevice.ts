@@ -1,13 +1,15 @@
 /** The latency table of a device for a model's file: what `edgefit profile` makes, and `fit` finds in the cache afterwards. */
 import type { DeviceFacts } from "../runners/index.js";
+import type { Tensor } from "./graph/tensor.js";
 import type { LatencyTable, Precision } from "./latency/index.js";
-import { goldenRun, oneCall, openDevice, shownOn } from "./onDevice.js";
+import { feedsFor, goldenRun, type OpenDevice, oneCall, openDevice, shownOn } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
 import type { ProfileOptions } from "./options.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
 import { profileModel } from "./profile.js";
 import { calibrate } from "./quantize/index.js";
-import { noiseBatches, openSubject } from "./subject.js";
+import { noiseBatches, openSubject, type Subject } from "./subject.js";
+import { type TraceEvent, traceEvents } from "./traceEvents.js";
 
 export interface KernelCost {
   /** Name of the node around which the kernel is built. */
@@ -26,9 +28,19 @@ export interface DeviceProfileResult {
   referenceMs: Partial<Record<Precision, number>>;
   kernels: readonly KernelCost[];
   table: LatencyTable;
+  /** Calls of the whole model node by node, where they were asked for. */
+  trace: TraceEvent[] | null;
 }
 
 const CALIBRATION_IMAGES = 2;
+/** Of a trace: enough to see one call as typical. */
+const TRACED_CALLS = 10;
+
+async function traceOf(device: OpenDevice, s: Subject, call: Tensor): Promise<TraceEvent[]> {
+  const { id } = await device.runner.load(s.bytes, { profiling: true });
+  const nodes = await device.runner.profile(id, feedsFor(s, oneCall(s, call)), TRACED_CALLS, 3);
+  return traceEvents(nodes, `${s.file} on ${device.facts.id}`);
+}
 
 /**
  * Measures the table, in fp32 and, unless `int8` is `off`, in INT8, or reads it from the cache. INT8 ranges come from
@@ -69,7 +81,8 @@ export async function profile(o: ProfileOptions): Promise<DeviceProfileResult> {
       ops,
       ms: Object.fromEntries(costs.map(([p, ms]) => [p, ms.get(id)])),
     }));
-    return { device: device.facts, cached, seconds, referenceMs: table.reference, kernels, table };
+    const trace = o.trace ? await traceOf(device, subject, call) : null;
+    return { device: device.facts, cached, seconds, referenceMs: table.reference, kernels, table, trace };
   } finally {
     await device.close();
   }

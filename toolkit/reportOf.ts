@@ -71,8 +71,14 @@ export interface ReportInput {
   warnings: readonly string[];
 }
 
+export interface FitResult {
+  report: FitReport;
+  /** The fitted ONNX model. */
+  model: Uint8Array;
+}
+
 /** The report, and the fitted model with its metadata. */
-export function assembleReport(i: ReportInput): { report: FitReport; model: Uint8Array } {
+export function assembleReport(i: ReportInput): FitResult {
   const { subject, facts, chosen, options } = i;
   const model = writeModel(withMetadata(i));
   const original = figures(subject.graph, subject.bytes.length, i.original);

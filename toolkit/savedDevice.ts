@@ -1,7 +1,13 @@
 /** A device that is not there: what a profile or an exported table says of it. */
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type DeviceProfile, listProfiles, parseProfile, profilesFolder } from "../device-profiles/index.js";
+import {
+  type DeviceProfile,
+  listProfiles,
+  loadProfile,
+  parseProfile,
+  profilesFolder,
+} from "../device-profiles/index.js";
 import type { DeviceFacts } from "../runners/index.js";
 import { EdgefitError, UsageError } from "./graph/errors.js";
 import { type LatencyTable, parseTable } from "./latency/index.js";
@@ -43,6 +49,11 @@ export async function readSavedDevice(nameOrPath: string): Promise<SavedDevice> 
   const tablePath = join(dirname(path), file);
   const table = parseTable(JSON.stringify(await readJson(tablePath)), tablePath);
   return { facts: factsOf(table, profile), table, path: tablePath };
+}
+
+/** The table that a profile names, checked; undefined where it names none. Throws as `readSavedDevice` does. */
+export async function checkSavedTable(nameOrPath: string): Promise<LatencyTable | undefined> {
+  return loadProfile(nameOrPath).measured?.table ? (await readSavedDevice(nameOrPath)).table : undefined;
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -3,14 +3,14 @@ import { join } from "node:path";
 import type { Argv } from "yargs";
 import type { DeviceProfile } from "../../device-profiles/index.js";
 import type { DeviceState } from "../../runners/hub/registry.js";
-import { EdgefitError } from "../graph/errors.js";
+import { EdgefitError, UsageError } from "../graph/errors.js";
 import { checkOutputFolder, writeFitOutput } from "../report/index.js";
 import type { Colors } from "./colors.js";
 import type { Command, Context, FlagsOf } from "./command.js";
 import { commonOptions, deviceFlags, deviceOptions, examples, given } from "./flags.js";
 import { facts, table } from "./tables.js";
 
-const actions = ["list", "show", "validate", "diff", "export"] as const;
+const actions = ["list", "show", "validate", "diff", "export", "import"] as const;
 
 const declare = (y: Argv) =>
   examples(
@@ -23,7 +23,19 @@ const declare = (y: Argv) =>
         type: "string",
         requiresArg: true,
         group: "Export:",
-        describe: "measure this model's table too",
+        describe: "measure this model's table too; for import, the model that was measured",
+      })
+      .option("from", {
+        type: "string",
+        requiresArg: true,
+        group: "Export:",
+        describe: "import: ONNX Runtime's profile (JSON), or the CSV of TFLite's benchmark_model",
+      })
+      .option("cpu", {
+        type: "string",
+        requiresArg: true,
+        group: "Export:",
+        describe: "import: the processor, for people",
       })
       .option("out", {
         type: "string",
@@ -37,6 +49,7 @@ const declare = (y: Argv) =>
     ["devices validate mine.json", "exit status 1, and the first wrong field, where it is none"],
     ["devices diff raspberry-pi-4 raspberry-pi-5", "the fields that differ"],
     ["devices export my-box --device wasm --model model.onnx", "a profile of this machine, with a measured table"],
+    ["devices import pi --model model.onnx --from onnxruntime_profile.json", "a table of what another tool measured"],
   );
 
 type Flags = FlagsOf<typeof declare>;
@@ -65,13 +78,24 @@ export const devices: Command<Flags> = {
       case "show": {
         const [name] = expectNames("show", names, 1);
         const p = profiles.loadProfile(name);
+        const { otherVersion } = await import("../savedDevice.js");
+        const version = otherVersion(p.runtime);
+        if (version) terminal.warn(version);
         terminal.result((c) => description(p, c), p);
         return;
       }
       case "validate": {
         const [name] = expectNames("validate", names, 1);
         const p = profiles.loadProfile(name);
-        terminal.result(() => `${name} is a valid device profile: ${p.id}`, { valid: true, id: p.id });
+        const { checkSavedTable, otherVersion } = await import("../savedDevice.js");
+        const table = await checkSavedTable(name);
+        const version = otherVersion(p.runtime);
+        if (version) terminal.warn(version);
+        terminal.result(
+          () =>
+            `${name} is a valid device profile: ${p.id}${table ? `, with a table of ${table.rows.length} rows` : ""}`,
+          { valid: true, id: p.id, rows: table?.rows.length ?? null },
+        );
         return;
       }
       case "diff": {
@@ -87,6 +111,9 @@ export const devices: Command<Flags> = {
       }
       case "export":
         await exportTo(flags, expectNames("export", names, 1)[0], context);
+        return;
+      case "import":
+        await importFrom(flags, expectNames("import", names, 1)[0], context);
     }
   },
 };
@@ -105,11 +132,45 @@ function joinedText(joined: readonly DeviceState[] | undefined, c: Colors): stri
   return table(["joined", "device", "runtime", "threads", "WebGPU", "state"], rows, c, ["left"]);
 }
 
-async function exportTo(flags: Flags, id: string, context: Context): Promise<void> {
-  const { parseProfile, profileIdSchema } = await import("../../device-profiles/index.js");
+async function checkId(id: string): Promise<void> {
+  const { profileIdSchema } = await import("../../device-profiles/index.js");
   const checked = profileIdSchema.safeParse(id);
   if (!checked.success)
     throw new EdgefitError("profile-id", `"${id}" is no name for a profile`, { hint: checked.error.issues[0].message });
+}
+
+async function importFrom(flags: Flags, id: string, context: Context): Promise<void> {
+  await checkId(id);
+  const { model, from, cpu, out } = flags;
+  if (model === undefined || from === undefined) {
+    throw new UsageError("missing-flag", `${model === undefined ? "--model" : "--from"} must be given`, {
+      hint: "examples: edgefit devices --help",
+    });
+  }
+  await checkOutputFolder(out);
+  const { importMeasurements } = await import("../importMeasurements.js");
+  const table = await importMeasurements({ id, model, from, ...given({ cpu }), onWarning: context.terminal.warn });
+  const name = `${id}.table.json`;
+  await writeFitOutput(out, [{ name, bytes: `${JSON.stringify(table)}\n` }], context.signal);
+  const path = join(out, name);
+  const [precision] = Object.keys(table.corrections);
+  context.terminal.result(
+    (c) =>
+      facts(
+        [
+          ["device", `${id}, ${table.device.cpu}, ${table.runtime.package} (${table.runtime.provider})`],
+          ["table", `${table.rows.length} rows, ${precision}, at the model's own widths`],
+          ["written", path],
+        ],
+        c,
+      ),
+    { table, files: [path] },
+  );
+}
+
+async function exportTo(flags: Flags, id: string, context: Context): Promise<void> {
+  const { parseProfile } = await import("../../device-profiles/index.js");
+  await checkId(id);
   await checkOutputFolder(flags.out);
   const { exportDevice } = await import("../devices.js");
   const exported = await exportDevice({

@@ -1,5 +1,6 @@
 /** Latency of sub-nets: kernels, measured tables, staircases, predictions. */
 export { type KernelObservation, type NetObservation, rowsOf, surfacesOf } from "./assemble.js";
+export { attribute } from "./attribute.js";
 export { candidateWidths } from "./candidates.js";
 export { type CrossValidation, correct, crossValidate, errorFigures, fitCorrection, sumKernels } from "./correction.js";
 export { coarseGrid, designWidths, type GridOptions, randomWidths, type WidthRange, widthGrid } from "./design.js";
