@@ -166,12 +166,15 @@ export async function receiveDevice(ws: WebSocket, limits: Limits): Promise<Join
 const lost = (why: string, hint = "its page was closed, reloaded or put to sleep; open it again"): DeviceError =>
   new DeviceError("device-lost", `the device has gone: ${why}`, { hint });
 
-/** Why a socket ended that this side did not end. 1001: a page was left (RFC 6455, 7.4.1); 1006: it broke off without a word. */
+/**
+ * Why a socket ended that this side did not end. A page that is left says so; for one whose process died, Chromium closes with 1001
+ * (RFC 6455, 7.4.1: going away), and anything else breaks off without a word (1006).
+ */
 function lossOf(code: number): DeviceError {
-  if (code === 1001 || code === 1000) return lost("its page was closed or reloaded");
+  if (code === CLOSED.left || code === 1000) return lost("its page was closed or reloaded");
   if (code === CLOSED.over) return lost("the hub was closed", "start the hub again");
   if (code === 1009) return lost("it sent a message that is longer than allowed", "the model's outputs are too large");
-  if (code === 1006) {
+  if (code === 1001 || code === 1006) {
     return new DeviceError(
       "device-crashed",
       "the device broke off: its tab or process crashed or was killed, or its network failed",

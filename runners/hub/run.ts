@@ -21,6 +21,7 @@ export interface StartOptions {
   token?: string;
   https?: boolean;
   limits?: HubOptions["limits"];
+  extend?: HubOptions["extend"];
   /** Where the hub's address and certificate are kept. Default: `stateFolder()`. */
   folder?: string;
 }
@@ -32,6 +33,8 @@ export interface StartedHub {
   /** The same without https; null where `pageUrl` is it. */
   plainUrl: string | null;
   certificate: Pick<Certificate, "fingerprint" | "reused"> | null;
+  /** The plain address under which other machines reach it. */
+  origin: string;
   /** For `--device`, from another machine. */
   remote: string;
   /** Devices are told that this is the end. */
@@ -72,6 +75,7 @@ export async function startHub(o: StartOptions = {}): Promise<StartedHub> {
     controlToken,
     ...(o.token ? { token: o.token } : {}),
     ...(o.limits ? { limits: o.limits } : {}),
+    ...(o.extend ? { extend: o.extend } : {}),
     ...(certificate ? { https: { ...certificate, port: port === 0 ? 0 : port + 1 } } : {}),
   });
   const local = host === ALL ? "127.0.0.1" : host === "::" ? "[::1]" : hostInUrl(host);
@@ -88,6 +92,7 @@ export async function startHub(o: StartOptions = {}): Promise<StartedHub> {
     pageUrl: hub.pageUrl(shown),
     plainUrl: certificate ? hub.pageUrl(shown, {}, false) : null,
     certificate,
+    origin: `http://${shown}:${hub.port}`,
     remote: `hub:http://${shown}:${hub.port}#${controlToken}`,
     async close() {
       await removeHubState(folder);

@@ -29,6 +29,8 @@ export interface HubOptions {
   https?: { key: string; cert: string; port?: number };
   limits?: Partial<Limits>;
   onJoin?(device: JoinedDevice): void;
+  /** Adds routes to each listener before it listens. */
+  extend?(app: FastifyInstance): Promise<void>;
 }
 
 export interface Hub {
@@ -108,6 +110,7 @@ export async function openHub(o: HubOptions = {}): Promise<Hub> {
     const secureUrl = () => (httpsApp ? `https://{host}:${portOf(httpsApp)}` : null);
     await serveFiles(app, isToken, secureUrl);
     serveList(app, devices, isControl);
+    await o.extend?.(app);
     const server = app.server as Server;
     server.maxConnections = 512;
     server.on("upgrade", (request, socket, head) => upgrade(request, socket, head));
