@@ -190,7 +190,7 @@ class Run {
 
   /** Everything on integers that the user did not except: first and last layers too. */
   private onIntegers(result: QuantizeResult): Graph {
-    if (result.floatEdges.length === 0) return result.graph;
+    if (result.floatEdges.length + result.floatSmall.length === 0) return result.graph;
     const keepFloat = this.settings.keepFloat ?? new Set<string>();
     return placePrepared(result.prepared, result.ranges, { ...result.placement, keepFloat });
   }
@@ -210,7 +210,11 @@ class Run {
     judge: Judge | undefined,
     times: ReadonlyMap<string, LayerTime> | undefined,
   ): Promise<{ graph: Graph; keptFloat: Map<string, string>; drop?: number }> {
-    const asked = new Map([...result.floatEdges.map((n) => [n, "first or last layer"] as const), ...this.asked()]);
+    const asked = new Map([
+      ...result.floatEdges.map((n) => [n, "first or last layer"] as const),
+      ...result.floatSmall.map((n) => [n, "accuracy"] as const),
+      ...this.asked(),
+    ]);
     const place = (keepFloat: ReadonlySet<string>): Graph =>
       placePrepared(result.prepared, result.ranges, {
         ...result.placement,

@@ -2,8 +2,8 @@
  * Empirical bias correction (Nagel et al. 2019, "Data-Free Quantization", section 4.2, with data instead of batch-norm
  * statistics): rounding weights and inputs moves the mean of each output channel; the bias takes that back.
  */
-import { GraphBuilder } from "../graph/builder.js";
-import { attr, cloneGraph, type Graph, opsetOf, typeOf } from "../graph/graph.js";
+import { GraphBuilder, type Ref } from "../graph/builder.js";
+import { cloneGraph, type Graph, typeOf } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
 import { floats, scalar, toNumbers } from "../graph/tensor.js";
 import { withSession } from "../runtime/session.js";
@@ -80,16 +80,21 @@ function errorGraph(prepared: Graph, ranges: Ranges, o: PlaceOptions): { graph: 
     inputs[rule.activations[0]] = input;
     inputs[rule.weight.input] = g.initializer(`${name}_rounded`, floats(data, weight.dims));
     const twin = g.emit(n.opType, inputs, { ...n.attributes }, { domain: n.domain });
-    const axes = Array.from({ length: rank }, (_, k) => k).filter((k) => k !== 1);
-    const error = g.sub(twin, n.outputs[0]);
-    const keepdims = attr.int(0);
-    // The axes became an input with operator set 18.
-    const mean =
-      opsetOf(prepared) >= 18
-        ? g.emit("ReduceMean", [error, g.ints(axes)], { keepdims })
-        : g.emit("ReduceMean", [error], { axes: attr.ints(axes), keepdims });
-    g.output(mean);
-    outputs.set(n.name, mean);
+    const error = meanOver(g, rank, twin, n.outputs[0]);
+    g.output(error);
+    outputs.set(n.name, error);
   }
   return { graph: g.graph, outputs };
+}
+
+/** Mean over all but the second axis of what one value has more than another. */
+function meanOver(g: GraphBuilder, rank: number, a: Ref, b: Ref): Ref {
+  const over = (x: Ref, axes: readonly number[]): Ref => g.reduceMean(x, axes, false);
+  if (rank !== 4) {
+    const axes = Array.from({ length: rank }, (_, k) => k).filter((k) => k !== 1);
+    return over(g.sub(a, b), axes);
+  }
+  // Pooled first: the runtime pools in the layout that convolutions write.
+  const pooled = [a, b].map((x) => g.emit("GlobalAveragePool", [x]));
+  return over(g.sub(pooled[0], pooled[1]), [0, 2, 3]);
 }

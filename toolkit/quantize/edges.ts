@@ -5,9 +5,7 @@
 import type { Graph } from "../graph/graph.js";
 import { costsOf } from "../ops/costs.js";
 import { gridOwner, type QdqPlan } from "./plan.js";
-
-/** Share of all multiplications, and of all parameters, that layers may have to count as small. */
-const SMALL = 0.1;
+import { SMALL } from "./smallLayers.js";
 
 /** Names of the integer layers that read an input of the graph or give a float result directly, as far as they are small together. */
 export function edgeLayers(prepared: Graph, plan: QdqPlan): string[] {

@@ -14,7 +14,7 @@ export interface RunOptions {
 /** Reference outputs, kept so that many candidates can be compared with one run of the float graph. */
 export interface Reference {
   batches: readonly ImageBatch[];
-  /** One record per call, output name -> values. */
+  /** One record per call, output name -> values; there may be more calls than `batches` make. */
   outputs: readonly Record<string, Float32Array>[];
 }
 
@@ -35,10 +35,11 @@ export async function outputSqnrDb(
 ): Promise<Record<string, number>> {
   const actual = await runAll(g, reference.batches, o);
   const sums = new Map<string, Similarity>();
-  reference.outputs.forEach((expected, i) => {
+  actual.forEach((found, i) => {
+    const expected = reference.outputs[i];
     for (const [name, values] of Object.entries(expected)) {
       const s = sums.get(name) ?? new Similarity();
-      s.add(values, actual[i][name]);
+      s.add(values, found[name]);
       sums.set(name, s);
     }
   });

@@ -19,7 +19,7 @@ export interface Feed {
 export const DEFAULT_METHOD: RangeMethod = { kind: "mse" };
 
 /** Images per call where the graph leaves the batch open: bounds the memory of intermediate values. */
-const CHUNK = 32;
+export const CHUNK = 32;
 
 /**
  * Cuts a batch into calls: by the graph's own batch size where that is fixed, else by at most 32 images, or `most` if less. Throws ModelError

@@ -58,8 +58,11 @@ export class RangeObserver {
     if (min <= max) this.addSample({ min, max, sample: data });
   }
 
-  /** Takes in one call by its smallest and largest element and a sample of all elements. */
-  addSample({ min, max, sample }: { min: number; max: number; sample: Float32Array | Float64Array }): void {
+  /**
+   * Takes in one call by its smallest and largest element and a sample of all elements, each of which counts `weight` times: for
+   * calls of which no sample was taken.
+   */
+  addSample({ min, max, sample }: { min: number; max: number; sample: Float32Array | Float64Array }, weight = 1): void {
     this.calls++;
     const share = Math.max(AVERAGING, 1 / this.calls);
     this.averageMin += share * (min - this.averageMin);
@@ -77,12 +80,12 @@ export class RangeObserver {
       if (v - v !== 0) continue;
       taken++;
       // The largest value of all falls on the end of the last bin.
-      if (v > 0) positive[Math.min(BINS - 1, (v * perWidth) | 0)]++;
-      else if (v < 0) negative[Math.min(BINS - 1, (-v * perWidth) | 0)]++;
+      if (v > 0) positive[Math.min(BINS - 1, (v * perWidth) | 0)] += weight;
+      else if (v < 0) negative[Math.min(BINS - 1, (-v * perWidth) | 0)] += weight;
       else zeros++;
     }
-    this.count += taken;
-    this.zeros += zeros;
+    this.count += taken * weight;
+    this.zeros += zeros * weight;
   }
 
   private fit(largest: number): void {

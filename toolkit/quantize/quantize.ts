@@ -14,7 +14,9 @@ import { prepareForQuantization } from "./prepare.js";
 import { type Observations, observe, type Ranges, rangesFrom } from "./ranges.js";
 import { type FloatRepair, type RoundingMethod, roundWeights } from "./repair/index.js";
 import { activationGrids, type PlaceOptions, planWith, weightGrids } from "./scheme.js";
+import { sensitivity } from "./sensitivity.js";
 import { Shares } from "./shares.js";
+import { smallHarmfulLayers } from "./smallLayers.js";
 
 /** A rewrite of the float net that is kept only where the integer net comes nearer to float by it. */
 export interface NamedRepair {
@@ -31,7 +33,10 @@ export interface QuantizeOptions extends Omit<PlaceOptions, "biasShifts" | "roun
   rounding?: RoundingMethod;
   /** Whether the correction of biases is tried. Default true. */
   biasCorrection?: boolean;
-  /** Whether small first and last layers may stay float where that brings the output nearer; see `edgeLayers`. Default false. */
+  /**
+   * Whether small first and last layers (`edgeLayers`), and in a net that loses much by integers the most harmful small ones
+   * (`smallHarmfulLayers`), may stay float where that brings the output nearer. Default false.
+   */
   floatEdges?: boolean;
   threads?: number;
   /** Number of images that will come, for progress only. */
@@ -62,6 +67,8 @@ export interface QuantizeResult {
   biasShifts: Map<string, Float64Array>;
   /** First and last layers that stay float. */
   floatEdges: readonly string[];
+  /** Other small layers that stay float because they harm the output most. */
+  floatSmall: readonly string[];
   /** Names of the repairs that were kept. */
   repairs: readonly string[];
   /** Signal-to-noise ratio per output on the held-back images, in decibels. */
@@ -96,7 +103,7 @@ export async function quantize(
   const run = { ...(o.threads ? { threads: o.threads } : {}), ...(o.signal ? { signal: o.signal } : {}) };
   const { prepared, repairs } = await repaired(original, shares, o);
   const { method: _method, ...calibration } = o;
-  const seen = await observe(prepared, shares.calibration(), calibration);
+  const seen = await observe(prepared, shares.calibration(), { ...calibration, ...sampling(o.method) });
   const reference = await referenceOutputs(original, shares.judges, run);
   const tried = new Attempts(prepared, reference, o);
   const methods = o.method === undefined || o.method === "auto" ? AUTO : [o.method];
@@ -106,26 +113,27 @@ export async function quantize(
     const keepFloat = new Set([...(o.keepFloat ?? []), ...edges]);
     await tried.attempt(tried.best.ranges, { keepFloat });
   }
-  const tensors = shares.kept.map((b): Tensor => ({ elemType: "float32", dims: b.dims, data: b.data }));
+  const small = o.floatEdges ? await keptForAccuracy(tried, reference, o) : [];
   const plain = tried.best;
-  const correct = async (placement: PlaceOptions): Promise<void> => {
-    if (!(o.biasCorrection ?? true)) return;
+  const corrected = async (placement: PlaceOptions): Promise<Attempt> => {
+    if (!(o.biasCorrection ?? true)) return tried.attempt(plain.ranges, placement);
     const shifts = await biasShifts(prepared, plain.ranges, shares.kept, { ...placement, ...run });
-    await tried.attempt(plain.ranges, { ...placement, biasShifts: shifts });
+    return tried.attempt(plain.ranges, { ...placement, biasShifts: shifts });
   };
+  let rounded: Attempt | undefined;
   if ((o.rounding ?? "nearest") !== "nearest") {
-    const rounded = await roundWeights(prepared, weightGrids(prepared, plain.ranges, plain.placement), {
+    const codes = await roundWeights(prepared, weightGrids(prepared, plain.ranges, plain.placement), {
       method: o.rounding!,
       grids: readGrids(prepared, plain.ranges, plain.placement),
       biasCorrected: o.biasCorrection ?? true,
-      batches: tensors,
+      batches: shares.kept.map((b): Tensor => ({ elemType: "float32", dims: b.dims, data: b.data })),
       ...run,
       ...(o.progress ? { onProgress: o.progress } : {}),
     });
-    await tried.attempt(plain.ranges, { ...plain.placement, rounded });
-    await correct({ ...plain.placement, rounded });
+    rounded = await corrected({ ...plain.placement, rounded: codes });
   }
-  await correct(plain.placement);
+  // Biases of nearest integers are a second choice, looked at where the first one fails.
+  if ((o.biasCorrection ?? true) && !(rounded && rounded.worst > plain.worst)) await corrected(plain.placement);
   const { worst: _, ...chosen } = tried.best;
   return {
     ...chosen,
@@ -134,6 +142,7 @@ export async function quantize(
     seen,
     reference,
     floatEdges: edges.filter((n) => chosen.placement.keepFloat?.has(n)),
+    floatSmall: small.filter((n) => chosen.placement.keepFloat?.has(n)),
     biasCorrected: chosen.placement.biasShifts !== undefined,
     biasShifts: new Map(chosen.placement.biasShifts ?? []),
     candidates: tried.all.map((t) => ({
@@ -144,6 +153,44 @@ export async function quantize(
     })),
   };
 }
+
+/** Outputs nearer to float than this have no layer whose harm would be worth a search. */
+const NEAR_DB = 26;
+/** Images on which each layer's harm is measured. */
+const HARM_IMAGES = 32;
+
+/** Tries the best net so far with its most harmful small layers in float; gives their names. */
+async function keptForAccuracy(tried: Attempts, reference: Reference, o: QuantizeOptions): Promise<string[]> {
+  const { best, prepared } = tried;
+  if (best.worst >= NEAR_DB) return [];
+  const already = best.placement.keepFloat ?? new Set<string>();
+  const harm = await sensitivity(prepared, best.ranges, firstImages(reference, HARM_IMAGES), {
+    ...best.placement,
+    mode: "alone",
+    ...(o.threads ? { threads: o.threads } : {}),
+    ...(o.signal ? { signal: o.signal } : {}),
+    ...(o.progress ? { progress: o.progress } : {}),
+  });
+  const small = smallHarmfulLayers(prepared, harm, already);
+  if (small.length > 0) await tried.attempt(best.ranges, { keepFloat: new Set([...already, ...small]) });
+  return small;
+}
+
+/** The first calls of a reference, at least `count` images where there are as many. */
+function firstImages(reference: Reference, count: number): Reference {
+  const batches: ImageBatch[] = [];
+  let images = 0;
+  for (const b of reference.batches) {
+    if (images >= count) break;
+    batches.push(b);
+    images += b.dims[0];
+  }
+  return { batches, outputs: reference.outputs };
+}
+
+/** Extremes need no histogram: a few calls' suffice for the one that is shown. */
+const sampling = (m: QuantizeOptions["method"]): { sampledCalls?: number } =>
+  m !== undefined && m !== "auto" && (m.kind === "minmax" || m.kind === "moving-average") ? { sampledCalls: 2 } : {};
 
 /** Grids of the activations that weighted nodes read. */
 function readGrids(prepared: Graph, ranges: Ranges, o: PlaceOptions): Map<string, ActivationGrid> {
@@ -194,7 +241,7 @@ class Attempts {
   readonly all: Attempt[] = [];
 
   constructor(
-    private readonly prepared: Graph,
+    readonly prepared: Graph,
     private readonly reference: Reference,
     private readonly o: QuantizeOptions,
   ) {}

@@ -4,9 +4,9 @@ import { ModelError } from "../graph/errors.js";
 import { cloneGraph, type Graph, typeOf } from "../graph/graph.js";
 import { type Progress, throwIfAborted } from "../graph/progress.js";
 import { type Tensor, toFloat32 } from "../graph/tensor.js";
-import { withSession } from "../runtime/session.js";
+import { openSession, type Session, withSession } from "../runtime/session.js";
 import type { QuantRange } from "./affine.js";
-import { DEFAULT_METHOD, feedsOfBatch, type ImageBatch } from "./feed.js";
+import { CHUNK, DEFAULT_METHOD, feedsOfBatch, type ImageBatch } from "./feed.js";
 import { type RangeMethod, RangeObserver } from "./observer.js";
 import { activationInputs, gridOwner, planQdq, resultsOf } from "./plan.js";
 import { prepareForQuantization } from "./prepare.js";
@@ -31,6 +31,8 @@ export interface Observations {
 export interface CalibrationOptions {
   /** Default `mse`. */
   method?: RangeMethod;
+  /** Calls whose elements all enter the histograms (thinned); of later ones, every second, fourth, ... does. Default 16. */
+  sampledCalls?: number;
   threads?: number;
   /** Number of images that `batches` will give, for progress only. */
   total?: number;
@@ -54,8 +56,16 @@ export function valuesToObserve(prepared: Graph): string[] {
   return [...wanted];
 }
 
+const SAMPLED_CALLS = 16;
+
+/** How often a call's sample counts: 0 where none is taken. Constant work per doubling of the data. */
+export function weightOfCall(call: number, sampledCalls: number): number {
+  const step = 2 ** Math.max(0, Math.floor(Math.log2((call + 1) / sampledCalls)));
+  return call % step === step - 1 ? step : 0;
+}
+
 /** What all observed values of one call may take together. */
-const CALL_BYTES = 48 * 2 ** 20;
+const CALL_BYTES = 16 * 2 ** 20;
 
 /** Images per call at which the observed values stay within `CALL_BYTES`. */
 function chunkFor(g: Graph, values: readonly string[]): number {
@@ -63,7 +73,7 @@ function chunkFor(g: Graph, values: readonly string[]): number {
     const dims = typeOf(g, v)?.dims ?? [];
     return sum + 4 * dims.slice(1).reduce<number>((a, d) => a * (typeof d === "number" ? d : 1), 1);
   }, 0);
-  return Math.max(1, Math.floor(CALL_BYTES / Math.max(1, bytes)));
+  return Math.min(CHUNK, Math.max(1, Math.floor(CALL_BYTES / Math.max(1, bytes))));
 }
 
 /** Streams `batches` through the prepared graph once. Throws ModelError `no-data` when there are none. */
@@ -79,25 +89,34 @@ export async function observe(
   let images = 0;
   if (inside.length === 0) return { images, observers };
   const chunk = chunkFor(prepared, values);
-  const summaries = summaryGraph(prepared, inside, chunk);
   const threads = o.threads ? { threads: o.threads } : {};
-  await withSession(summaries.graph, threads, async (session) => {
+  const sampledCalls = o.sampledCalls ?? SAMPLED_CALLS;
+  const [thin, full] = [false, true].map((sampled) => summaryGraph(prepared, inside, chunk, sampled));
+  let call = 0;
+  // Few calibrations get beyond the calls of which samples are taken.
+  let thinSession: Session | undefined;
+  const session = await openSession(full.graph, threads);
+  try {
     for await (const batch of batches) {
       for (const f of feedsOfBatch(prepared, batch, chunk)) {
         throwIfAborted(o.signal);
-        const results = await session.run(f.feeds);
-        const spoiled: string[] = [];
-        for (const [name, observer] of observers) {
-          const summary = inputs.has(name) ? thinned(summaryOf(toFloat32(f.feeds[name]))) : summaries.of(name, results);
-          if (summary.finite) observer.addSample(summary);
-          else spoiled.push(name);
-        }
-        if (spoiled.length > 0) await addWhole(prepared, spoiled, observers, f.feeds, threads);
+        const weight = weightOfCall(call++, sampledCalls);
+        if (weight === 0) thinSession ??= await openSession(thin.graph, threads);
+        const results = await (weight === 0 ? thinSession! : session).run(f.feeds);
+        const found = new Map((weight === 0 ? thin : full).read(results, f.images).map((s, i) => [inside[i], s]));
+        for (const v of values) if (inputs.has(v)) found.set(v, thinned(summaryOf(toFloat32(f.feeds[v]))));
+        if ([...found.values()].every((s) => s.finite)) {
+          for (const [name, s] of found)
+            observers.get(name)!.addSample(weight > 0 ? s : { ...s, sample: NONE }, Math.max(1, weight));
+        } else await addWhole(prepared, values, observers, f.feeds, threads);
         images += f.images;
         o.progress?.({ stage: "calibrating", done: images, total: o.total ?? images });
       }
     }
-  });
+  } finally {
+    await session.dispose();
+    await thinSession?.dispose();
+  }
   if (images === 0) {
     throw new ModelError("no-data", "calibration was given no images", {
       hint: "give a data set with at least one training image",
@@ -106,12 +125,14 @@ export async function observe(
   return { images, observers };
 }
 
+const NONE = new Float32Array(0);
+
 const thinned = (s: Summary): Summary => {
   const stride = strideFor(s.sample.length);
   return stride === 1 ? s : { ...s, sample: s.sample.filter((_, i) => i % stride === 0) };
 };
 
-/** Looks at every element of values that hold something that is not a number: a rare case, so it may cost a session. */
+/** Looks at every element of all values in a call where some are not numbers: a rare case, so it may cost a session. */
 async function addWhole(
   prepared: Graph,
   values: readonly string[],

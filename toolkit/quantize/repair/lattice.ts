@@ -3,8 +3,6 @@
  * moments of the inputs. Column by column, each taking up the errors of those before it (Frantar et al. 2023, "GPTQ"; the
  * same as Babai's nearest plane), then single steps while any helps; short rows are searched to the end.
  */
-import { CholeskyDecomposition, Matrix } from "ml-matrix";
-
 /** A metric made ready for rounding rows: its columns in the order of work, and its Cholesky factor. */
 export interface Metric {
   width: number;
@@ -29,6 +27,8 @@ export interface Row {
 const SEARCHED_COLUMNS = 16;
 /** Nodes of the search tree that are visited per row at most. */
 const SEARCHED_NODES = 20000;
+/** Columns up to which single steps start from the nearest integers as well. */
+const DESCENDED_TWICE = 160;
 /** Sweeps of single steps. */
 const SWEEPS = 20;
 
@@ -40,21 +40,45 @@ export function metricOf(products: Float64Array, width: number, damping: number)
   for (let i = 0; i < width; i++) trace += products[i * width + i];
   const own = (i: number): number => products[i * width + i];
   const order = Int32Array.from({ length: width }, (_, i) => i).sort((a, b) => own(a) - own(b) || b - a);
-  const a = new Matrix(width, width);
-  for (let i = 0; i < width; i++) for (let j = 0; j < width; j++) a.set(i, j, products[order[i] * width + order[j]]);
   const unit = Math.max(trace / width, 1e-30);
   let added = damping * unit;
-  let total = 0;
   for (;;) {
-    for (let i = 0; i < width; i++) a.set(i, i, a.get(i, i) + added);
-    total += added;
-    const d = new CholeskyDecomposition(a);
-    if (d.isPositiveDefinite()) {
-      return { width, products, order, factor: Float64Array.from(d.lowerTriangularMatrix.to1DArray()) };
+    const factor = new Float64Array(width * width);
+    for (let i = 0; i < width; i++) {
+      for (let j = 0; j <= i; j++) factor[i * width + j] = products[order[i] * width + order[j]];
+      factor[i * width + i] += added;
     }
+    if (choleskyInPlace(factor, width)) return { width, products, order, factor };
     // Sums in single precision can be slightly indefinite, and a dead column has nothing of its own.
-    added = Math.max(9 * total, 1e-9 * unit);
+    added = Math.max(10 * added, 1e-9 * unit);
   }
+}
+
+/** Lower triangular factor in place of a symmetric matrix's lower half; false where the matrix is not positive definite. */
+function choleskyInPlace(a: Float64Array, width: number): boolean {
+  for (let i = 0; i < width; i++) {
+    for (let j = 0; j <= i; j++) {
+      const rest = a[i * width + j] - dot(a, i * width, a, j * width, j);
+      if (i > j) a[i * width + j] = rest / a[j * width + j];
+      else if (rest > 0) a[i * width + i] = Math.sqrt(rest);
+      else return false;
+    }
+  }
+  return true;
+}
+
+/** Sum of products of two runs of `count` elements. Four sums at once keep the processor's adders busy. */
+function dot(a: Float64Array, fromA: number, b: Float64Array, fromB: number, count: number): number {
+  let [s0, s1, s2, s3] = [0, 0, 0, 0];
+  let k = 0;
+  for (; k + 3 < count; k += 4) {
+    s0 += a[fromA + k] * b[fromB + k];
+    s1 += a[fromA + k + 1] * b[fromB + k + 1];
+    s2 += a[fromA + k + 2] * b[fromB + k + 2];
+    s3 += a[fromA + k + 3] * b[fromB + k + 3];
+  }
+  for (; k < count; k++) s0 += a[fromA + k] * b[fromB + k];
+  return s0 + s1 + s2 + s3;
 }
 
 const clamp = (q: number, limit: number): number => Math.max(-limit, Math.min(limit, q));
@@ -63,35 +87,38 @@ const clamp = (q: number, limit: number): number => Math.max(-limit, Math.min(li
 export const nearest = (r: Row): Int8Array =>
   Int8Array.from(r.weights, (w, i) => clamp(Math.round(w / r.scales[i]), r.limit));
 
+const errorsOf = (r: Row, codes: Int8Array): Float64Array => r.weights.map((w, i) => w - codes[i] * r.scales[i]);
+
+/** H (w - q): half the slope of the error in each weight. */
+const slopeOf = ({ width, products }: Metric, errors: Float64Array): Float64Array =>
+  Float64Array.from({ length: width }, (_, i) => dot(products, i * width, errors, 0, width));
+
 /** (w - q)' H (w - q) with the moments as they were given. */
 export function rowError(m: Metric, r: Row, codes: Int8Array): number {
-  const e = r.weights.map((w, i) => w - codes[i] * r.scales[i]);
-  let sum = 0;
-  for (let i = 0; i < m.width; i++) {
-    if (e[i] === 0) continue;
-    let dot = 0;
-    for (let j = 0; j < m.width; j++) dot += m.products[i * m.width + j] * e[j];
-    sum += e[i] * dot;
-  }
-  return sum;
+  const errors = errorsOf(r, codes);
+  return dot(errors, 0, slopeOf(m, errors), 0, m.width);
+}
+
+interface Rounded {
+  codes: Int8Array;
+  error: number;
 }
 
 /** Integers of a row by second-order rounding. Never worse than `nearest` in `rowError`. */
 export function roundRow(m: Metric, r: Row): Int8Array {
   const plain = nearest(r);
+  const errors = errorsOf(r, plain);
+  const slope = slopeOf(m, errors);
+  const candidates: Rounded[] = [{ codes: plain, error: dot(errors, 0, slope, 0, m.width) }];
   const planes = descend(m, r, nearestPlanes(m, r));
-  const candidates = [descend(m, r, plain), planes];
-  if (m.width <= SEARCHED_COLUMNS) candidates.push(search(m, r, planes));
-  let best = plain;
-  let least = rowError(m, r, plain);
-  for (const codes of candidates) {
-    const error = rowError(m, r, codes);
-    if (error < least) {
-      least = error;
-      best = codes;
-    }
+  candidates.push(planes);
+  // Wide rows gain next to nothing by a second start, and take most of the time.
+  if (m.width <= DESCENDED_TWICE) candidates.push(descend(m, r, plain));
+  if (m.width <= SEARCHED_COLUMNS) {
+    const codes = search(m, r, planes.codes);
+    candidates.push({ codes, error: rowError(m, r, codes) });
   }
-  return best;
+  return candidates.reduce((best, c) => (c.error < best.error ? c : best)).codes;
 }
 
 /** Where the error of column `k` (in the order of work) is least, given those behind it: as a weight. */
@@ -119,15 +146,12 @@ function nearestPlanes(m: Metric, r: Row): Int8Array {
 }
 
 /** Single steps of single columns while any lowers the error. */
-function descend(m: Metric, r: Row, start: Int8Array): Int8Array {
+function descend(m: Metric, r: Row, start: Int8Array): Rounded {
   const { width, products } = m;
   const codes = Int8Array.from(start);
-  const slope = new Float64Array(width);
-  for (let i = 0; i < width; i++) {
-    const e = r.weights[i] - codes[i] * r.scales[i];
-    if (e === 0) continue;
-    for (let j = 0; j < width; j++) slope[j] += products[i * width + j] * e;
-  }
+  const errors = errorsOf(r, codes);
+  const slope = slopeOf(m, errors);
+  let error = dot(errors, 0, slope, 0, width);
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
     let moved = false;
     for (let i = 0; i < width; i++) {
@@ -136,14 +160,16 @@ function descend(m: Metric, r: Row, start: Int8Array): Int8Array {
       const next = clamp(codes[i] + Math.round(slope[i] / own), r.limit);
       const change = (next - codes[i]) * r.scales[i];
       // A step of exactly half a unit gains nothing and could go on for ever.
-      if (change === 0 || change * (change * products[i * width + i] - 2 * slope[i]) >= 0) continue;
+      const gain = change * (change * products[i * width + i] - 2 * slope[i]);
+      if (change === 0 || gain >= 0) continue;
       codes[i] = next;
+      error += gain;
       for (let j = 0; j < width; j++) slope[j] -= products[i * width + j] * change;
       moved = true;
     }
     if (!moved) break;
   }
-  return codes;
+  return { codes, error };
 }
 
 /** Depth-first search of all integers that could still beat the best known (Schnorr and Euchner 1994). */
