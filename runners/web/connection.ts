@@ -15,6 +15,8 @@ export interface Connection {
   send(data: Uint8Array<ArrayBuffer>): void;
   /** Try now, not after the pause. */
   retry(): void;
+  /** The page is left: the hub need not think that it crashed. */
+  leave(): void;
 }
 
 const SLOWEST_S = 15;
@@ -53,6 +55,7 @@ export function connect(url: string, on: ConnectionEvents): Connection {
   open();
   return {
     send: (data) => socket?.readyState === WebSocket.OPEN && socket.send(data),
+    leave: () => socket?.close(CLOSED.left),
     retry() {
       failures = 0;
       if (socket?.readyState !== WebSocket.OPEN && socket?.readyState !== WebSocket.CONNECTING) open();

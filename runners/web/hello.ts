@@ -92,4 +92,12 @@ export interface Note {
 }
 
 /** Close codes of the hub's sockets (RFC 6455, 7.4.2: 4000-4999 are free for applications). */
-export const CLOSED = { malformed: 1002, tooMany: 1008, silent: 4001, full: 4002, replaced: 4009, over: 4010 } as const;
+export const CLOSED = {
+  malformed: 1002,
+  tooMany: 1008,
+  silent: 4001,
+  full: 4002,
+  replaced: 4009,
+  over: 4010,
+  left: 4011,
+} as const;

@@ -155,6 +155,7 @@ const connection = connect(socketUrl.href, {
   },
   ended: (why) => view.ended(why),
 });
+addEventListener("pagehide", () => connection.leave());
 view.onRetry(() => connection.retry());
 view.onGoOn(() => toWorker({ goOn: true }));
 

@@ -292,7 +292,12 @@ describe("a device that joined", () => {
 
   test.each([
     ["was killed", (d: FakeDevice) => d.ws.terminate(), { code: "device-crashed", message: /crashed or was killed/ }],
-    ["was left", (d: FakeDevice) => d.ws.close(1001), { code: "device-lost", message: /closed or reloaded/ }],
+    [
+      "died in Chromium",
+      (d: FakeDevice) => d.ws.close(1001),
+      { code: "device-crashed", message: /crashed or was killed/ },
+    ],
+    ["was left", (d: FakeDevice) => d.ws.close(CLOSED.left), { code: "device-lost", message: /closed or reloaded/ }],
   ])("whose tab %s says which of the two it was", async (_, end, error) => {
     const { lease } = await held((_, d) => {
       end(d);

@@ -9,8 +9,9 @@ import { type HubDeviceOptions, openHubDevice } from "../../runners/hub/open.js"
 import { type Hub, openHub } from "../../runners/hub/server.js";
 import type { Dataset } from "../../toolkit/data/index.js";
 import { writeModel } from "../../toolkit/onnx/index.js";
-import { profile } from "../../toolkit/profileDevice.js";
+import { profileModel } from "../../toolkit/profile.js";
 import { withSession } from "../../toolkit/runtime/session.js";
+import { openSubject } from "../../toolkit/subject.js";
 import { validate } from "../../toolkit/validate.js";
 import { smallNet } from "../support/models.js";
 import { convModel, eventually, wire } from "./models.js";
@@ -32,7 +33,7 @@ describe.skipIf(!chromiumPath)(`a Chromium that joins the hub (${SKIPPED})`, () 
   const joined = async (url = hub.pageUrl("localhost", { sampleMs: "1" })): Promise<Page> => {
     const opened = await context.newPage();
     await opened.goto(url);
-    await opened.waitForFunction(() => document.body.dataset.state === "ready", undefined, { timeout: 120_000 });
+    await opened.waitForFunction(() => document.body.dataset.link === "up", undefined, { timeout: 120_000 });
     return opened;
   };
   const shows = (text: RegExp) =>
@@ -93,11 +94,12 @@ describe.skipIf(!chromiumPath)(`a Chromium that joins the hub (${SKIPPED})`, () 
     const runner = await open();
     let killed: Promise<unknown> | undefined;
     try {
-      const found = await profile({
-        model: file,
-        device: runner,
-        dims: { N: 1 },
-        int8: "off",
+      const found = await profileModel({
+        graph: (await openSubject({ model: file, dims: { N: 1 } })).graph,
+        runner,
+        samples: 12,
+        sampling: { calls: 20, sessions: 1, samples: 20, repeats: 0 },
+        seed: 1,
         cacheDir: folder,
         onProgress: ({ stage, done, total }) => {
           if (killed || !/measuring sub-nets/.test(stage) || done === 0 || done === total) return;
@@ -111,8 +113,8 @@ describe.skipIf(!chromiumPath)(`a Chromium that joins the hub (${SKIPPED})`, () 
       expect(notes.join("\n")).toMatch(/chrome-linux: the device broke off: its tab or process crashed or was killed/);
       expect(hub.devices.list().map((d) => d.name)).toEqual(["chrome-linux"]);
       expect(found.table.rows.length).toBeGreaterThan(0);
-      for (const { ms } of found.kernels) expect(ms.fp32).toBeGreaterThanOrEqual(0);
-      expect(found.referenceMs.fp32).toBeGreaterThan(0);
+      expect(found.table.nets).toHaveLength(12);
+      expect(found.table.reference.fp32).toBeGreaterThan(0);
     } finally {
       await runner.close();
     }
