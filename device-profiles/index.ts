@@ -92,4 +92,4 @@ export function parseProfile(value: unknown, where: string): DeviceProfile {
   });
 }
 
-const isProfileFile = (name: string): boolean => name.endsWith(".json") && !name.endsWith(".schema.json");
+const isProfileFile = (name: string): boolean => name.endsWith(".json") && !/\.(schema|table)\.json$/.test(name);

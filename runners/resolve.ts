@@ -13,7 +13,7 @@ import type { DeviceFacts, DeviceRunner } from "./runner.js";
  * first browser that opens the address which `onInvite` is told, `hub` (or `hub:NAME`, or NAME alone) a device that has joined a running
  * `edgefit hub`. `local:threads=2,level=extended,provider=webgpu` (`wasm:...`,
  * `browser:provider=webgpu`, `phone:port=8080`) sets what differs. The id or path of a
- * device profile opens the local runner with the profile's settings when this machine is such a device.
+ * device profile opens the local runner with the profile's settings, but for those behind a colon, when this machine is such a device.
  * Throws DeviceError for an unknown name (listing the choices), a wrong setting, or a profile of another device.
  */
 export async function resolveDevice(name: string, o: ResolveOptions = {}): Promise<DeviceRunner> {
@@ -41,15 +41,16 @@ export async function resolveDevice(name: string, o: ResolveOptions = {}): Promi
     const { openJoinedDevice } = await import("./hub/joinedDevice.js");
     return openJoinedDevice(name, o);
   }
-  const isPath = /[/\\]|\.json$/.test(name);
-  if (!isPath && !listProfiles().includes(name)) {
+  const [profileName, settings] = splitSettings(name);
+  const isPath = /[/\\]|\.json$/.test(profileName);
+  if (!isPath && !listProfiles().includes(profileName)) {
     const { hasJoined, openJoinedDevice } = await import("./hub/joinedDevice.js");
     if (await hasJoined(head)) return openJoinedDevice(`hub:${head},${rest.join(":")}`, o);
     throw new DeviceError("device-unknown", `there is no device "${name}"`, {
       hint: `choose local, wasm, browser, phone or hub (or local:threads=N,level=LEVEL), a device that joined edgefit hub, ${listProfiles().join(", ")}, or the path of a profile's JSON file`,
     });
   }
-  const profile = loadProfile(name);
+  const profile = loadProfile(profileName);
   const difference = differsFrom(profile, await machineFacts());
   if (difference) {
     throw new DeviceError(
@@ -65,7 +66,19 @@ export async function resolveDevice(name: string, o: ResolveOptions = {}): Promi
   }
   const { threads, graphOptimizationLevel } = profile.runtime;
   const engine = profile.kind === "node-wasm" ? "wasm" : "native";
-  return openLocalRunner({ engine, threads, graphOptimizationLevel, ...o });
+  return openLocalRunner({
+    engine,
+    threads,
+    graphOptimizationLevel,
+    ...o,
+    ...localSettings(profile.kind === "node-wasm" ? "wasm" : "local", settings),
+  });
+}
+
+/** The id or path of a profile, and the settings behind it: `desktop-x64:threads=2`. A colon may also be part of a path. */
+function splitSettings(name: string): [profile: string, settings: string] {
+  const match = /^(.*?):((?:\w+=[^:,]*|fallback)(?:,.*)?)$/.exec(name);
+  return match ? [match[1], match[2]] : [name, ""];
 }
 
 /** What opening a device may need besides its name. */

@@ -79,33 +79,37 @@ export interface ExportedDevice {
 export async function exportDevice(o: ExportOptions): Promise<ExportedDevice> {
   const measured = o.model === undefined ? undefined : await profile({ ...o, model: o.model });
   const facts = measured?.device ?? (await factsOf(o));
-  const date = new Date().toISOString().slice(0, 10);
+  const profileOf = describeDevice(facts, o.id, measured !== undefined);
+  const notes = measured ? [`The table is of one model: ${measured.table.rows.length} rows of its kernels.`] : [];
+  return { profile: { ...profileOf, notes }, table: measured?.table };
+}
+
+/** A profile of a device that is at hand. Only what decides latency: no host name, serial number or address. */
+export function describeDevice(facts: DeviceFacts, id: string, hasTable: boolean): DeviceProfile {
   const { hardware, os, runtime, conditions, emulated } = facts;
+  const date = new Date().toISOString().slice(0, 10);
   return {
-    profile: {
-      schemaVersion: PROFILE_SCHEMA_VERSION,
-      id: o.id,
-      title: `${hardware.cpu}, ${os.platform} ${os.arch}, ${runtime.package}, ${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"}`,
-      kind: facts.kind,
-      hardware: { ...hardware, isa: [...hardware.isa] },
-      os: { platform: os.platform, arch: os.arch },
-      runtime: {
-        package: runtime.package,
-        version: runtime.version,
-        provider: runtime.provider,
-        threads: runtime.threads,
-        graphOptimizationLevel: runtime.graphOptimizationLevel,
-      },
-      conditions: { governor: conditions.governor, charging: conditions.charging, notes: null },
-      channelAlignment: 4,
-      emulated,
-      match: { cpuPattern: escapeRegExp(hardware.cpu) },
-      measured: measured
-        ? { table: `${o.id}.table.json`, date, machine: `${hardware.cpu}, ${hardware.cores} cores` }
-        : null,
-      notes: measured ? [`The table is of one model: ${measured.table.rows.length} rows of its kernels.`] : [],
+    schemaVersion: PROFILE_SCHEMA_VERSION,
+    id,
+    title: `${hardware.cpu}, ${os.platform} ${os.arch}, ${runtime.package}, ${runtime.threads} ${runtime.threads === 1 ? "thread" : "threads"}`,
+    kind: facts.kind,
+    hardware: { ...hardware, isa: [...hardware.isa] },
+    os: { platform: os.platform, arch: os.arch },
+    runtime: {
+      package: runtime.package,
+      version: runtime.version,
+      provider: runtime.provider,
+      threads: runtime.threads,
+      graphOptimizationLevel: runtime.graphOptimizationLevel,
     },
-    table: measured?.table,
+    conditions: { governor: conditions.governor, charging: conditions.charging, notes: null },
+    channelAlignment: 4,
+    emulated,
+    match: { cpuPattern: escapeRegExp(hardware.cpu) },
+    measured: hasTable
+      ? { table: `${id}.table.json`, date, machine: `${hardware.cpu}, ${hardware.cores} cores` }
+      : null,
+    notes: [],
   };
 }
 

@@ -138,7 +138,7 @@ const predictedLatency = ({ ms, low, high }: Prediction): PredictedLatency => ({
 
 /** The saved table tied to the model's kernels. */
 function savedProfile(
-  { table }: SavedDevice,
+  { table, alignment }: SavedDevice,
   graph: Parameters<typeof kernelsOf>[0],
   groups: ReturnType<typeof findGroups>,
 ): ModelProfile {
@@ -146,7 +146,7 @@ function savedProfile(
   const kernels = kernelsOf(graph, symbolicOf(groups));
   const model = latencyModel(table, kernels);
   refuseOneWidth(table, kernels);
-  const grids = new Map(groups.prunable.map((g) => [g.id, widthGrid(g.width)]));
+  const grids = new Map(groups.prunable.map((g) => [g.id, widthGrid(g.width, { step: alignment })]));
   return {
     table,
     model,

@@ -19,7 +19,7 @@ import { writeModel } from "./onnx/index.js";
 import type { FitOptions } from "./options.js";
 import { parsePace } from "./pace.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
-import type { ModelProfile, ProfileModelOptions } from "./profile.js";
+import { gridOf, type ModelProfile, type ProfileModelOptions } from "./profile.js";
 import { limitOf, type Proposal, type ProposeContext, propose } from "./propose.js";
 import { type Branch, findBranches, withBranches } from "./prune/branches.js";
 import type { ChannelGroups } from "./prune/groups.js";
@@ -149,6 +149,7 @@ export function profileOptions(
     // The original is float, so its layers are always in the table.
     precisions: [...new Set<Precision>(["fp32", ...precisions])],
     toVariant: (g, precision) => variant(f, g, precision, ranges),
+    ...gridOf(device),
     seed: o.seed,
     cacheDir: o.cacheDir,
     onProgress: o.onProgress,

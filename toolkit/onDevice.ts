@@ -1,6 +1,6 @@
 /** What the stories ask of a device: does it compute what the host computes, how fast, and how well. */
 
-import { listProfiles, loadProfile } from "../device-profiles/index.js";
+import { type DeviceProfile, listProfiles, loadProfile } from "../device-profiles/index.js";
 import {
   assertGolden,
   DeviceError,
@@ -30,6 +30,8 @@ import { hasFixedBatch, noiseBatches, type Subject } from "./subject.js";
 export interface OpenDevice {
   runner: DeviceRunner;
   facts: DeviceFacts;
+  /** Widths in multiples of this suit the device, by its profile; undefined where the device is no profile. */
+  alignment?: number;
   close(): Promise<void>;
 }
 
@@ -53,15 +55,18 @@ export async function openDevice(o: DeviceOptions, subject?: Subject): Promise<O
     ...(subject ? { purpose: subject.file, probe: () => probeOf(subject) } : {}),
   });
   const facts = await runner.describe();
-  const other = versionRemark(name, facts);
-  if (other) o.onWarning?.(other);
-  return { runner, facts, close: () => runner.close() };
+  const profile = profileNamed(name);
+  const remark = profile && versionRemark(profile, facts);
+  if (remark) o.onWarning?.(remark);
+  const alignment = profile && { alignment: profile.channelAlignment };
+  return { runner, facts, ...alignment, close: () => runner.close() };
 }
 
-/** One sentence when the device is a profile that was made with another version of the runtime; else null. */
-export function versionRemark(name: string, { runtime }: Pick<DeviceFacts, "runtime">): string | null {
-  if (!/[/\\]|\.json$/.test(name) && !listProfiles().includes(name)) return null;
-  const saved = loadProfile(name);
+const profileNamed = (name: string): DeviceProfile | undefined =>
+  /[/\\]|\.json$/.test(name) || listProfiles().includes(name) ? loadProfile(name) : undefined;
+
+/** One sentence when a profile was made with another version of the runtime than the device has; else null. */
+export function versionRemark(saved: DeviceProfile, { runtime }: Pick<DeviceFacts, "runtime">): string | null {
   const { version } = saved.runtime;
   if (version === null || version === runtime.version) return null;
   return `profile "${saved.id}" was measured with ${saved.runtime.package} ${version}, this device runs ${runtime.version}: kernels may have other times`;

@@ -70,6 +70,10 @@ export interface ProfileModelOptions {
   signal?: AbortSignal;
 }
 
+/** The grid of widths that suits a device: that of its profile's alignment, else the default. */
+export const gridOf = (device: { alignment?: number }): Pick<ProfileModelOptions, "grid"> =>
+  device.alignment === undefined ? {} : { grid: { step: device.alignment } };
+
 export interface ModelProfile extends DesignSpace {
   table: LatencyTable;
   model: LatencyModel;

@@ -6,7 +6,7 @@ import { feedsFor, goldenRun, type OpenDevice, oneCall, openDevice, shownOn } fr
 import { writeModel } from "./onnx/index.js";
 import type { ProfileOptions } from "./options.js";
 import { needsReducedRange, timingVariant } from "./precision.js";
-import { profileModel } from "./profile.js";
+import { gridOf, profileModel } from "./profile.js";
 import { calibrate } from "./quantize/index.js";
 import { noiseBatches, openSubject, type Subject } from "./subject.js";
 import { type TraceEvent, traceEvents } from "./traceEvents.js";
@@ -67,6 +67,7 @@ export async function profile(o: ProfileOptions): Promise<DeviceProfileResult> {
       precisions,
       toVariant: (g, precision) =>
         precision === "int8" && ranges ? timingVariant(g, ranges, needsReducedRange(device.facts)) : writeModel(g),
+      ...gridOf(device),
       seed,
       cacheDir,
       refresh,

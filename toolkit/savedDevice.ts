@@ -16,6 +16,8 @@ import { dependencyVersion } from "./version.js";
 export interface SavedDevice {
   facts: DeviceFacts;
   table: LatencyTable;
+  /** Of the profile; undefined for a table alone. */
+  alignment?: number;
   /** The table's file. */
   path: string;
 }
@@ -48,7 +50,7 @@ export async function readSavedDevice(nameOrPath: string): Promise<SavedDevice> 
   }
   const tablePath = join(dirname(path), file);
   const table = parseTable(JSON.stringify(await readJson(tablePath)), tablePath);
-  return { facts: factsOf(table, profile), table, path: tablePath };
+  return { facts: factsOf(table, profile), table, alignment: profile.channelAlignment, path: tablePath };
 }
 
 /** The table that a profile names, checked; undefined where it names none. Throws as `readSavedDevice` does. */

@@ -68,3 +68,11 @@ test("a profile matches the machines it describes", () => {
     /has asimddp/,
   );
 });
+
+test.runIf(process.arch === "x64")("settings behind a profile's name win over the profile's", async () => {
+  const runner = await resolveDevice("desktop-x64:threads=2,level=extended");
+  const { runtime } = await runner.describe();
+  await runner.close();
+  expect(runtime).toMatchObject({ threads: 2, graphOptimizationLevel: "extended" });
+  await expect(resolveDevice("desktop-x64:threads=none")).rejects.toMatchObject({ code: "device-setting" });
+});

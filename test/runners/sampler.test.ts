@@ -142,7 +142,7 @@ describe("sample", () => {
   test("records a saturated clock instead of hiding it", async () => {
     const d = fakeDevice(10);
     // The claimed step is wrong, so nothing is batched, and every sample reads 0 or 10.
-    const [s] = await sample([d.task("a", 1)], { now: d.now, clockMs: 0.0001, minSamples: 100 });
+    const [s] = await sample([d.task("a", 1)], { now: d.now, clockMs: 0, minSamples: 100 });
     expect(s.saturation).toBe("zero-dominated");
     const varied = fakeDevice();
     const [ok] = await sample([varied.task("a", (call) => 5 + Math.sin(call))], { now: varied.now, clockMs: 0.001 });
