@@ -2,6 +2,7 @@
 
 export { DeviceError, type DeviceFacts, type DeviceRunner, openLocalRunner, resolveDevice } from "../runners/index.js";
 export { type Budget, budgetMs, type Percentile, parseBudget } from "./budget.js";
+export { type CompareOptions, type CompareResult, compare } from "./compare.js";
 export {
   type Batch,
   DataError,
@@ -20,6 +21,7 @@ export type { Progress, ProgressEvent } from "./graph/progress.js";
 export type { ElemType, Tensor } from "./graph/tensor.js";
 export { type Imported, type ImportOptions, importModel } from "./importModel.js";
 export { type Inspection, inspect, inspectModel } from "./inspect.js";
+export { type MethodContext, type MethodNet, methods, type PruningMethod } from "./methods/index.js";
 export { readModel, readModelFile, writeModel, writeModelFile } from "./onnx/index.js";
 export type {
   Criterion,
@@ -33,11 +35,14 @@ export type {
 export { type DeviceProfileResult, type KernelCost, profile } from "./profileDevice.js";
 export { type QuantizedModel, quantizeModel } from "./quantizeModel.js";
 export {
+  type Comparison,
+  comparisonSchema,
   type FitReport,
   fitReportSchema,
   type ModelFigures,
   type QuantizeReport,
   quantizeReportSchema,
+  renderComparisonHtml,
   renderHtml,
   renderQuantizeHtml,
   reportJsonSchema,

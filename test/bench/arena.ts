@@ -73,6 +73,9 @@ const { comparison: r } = await compare(options);
 writeFileSync(join(out, "compare.json"), `${JSON.stringify(r, null, 2)}\n`);
 writeFileSync(join(out, "compare.html"), renderComparisonHtml(r));
 
+/** Ratios that are tried, from little to much. */
+const RATIOS = Array.from({ length: 24 }, (_, i) => 0.04 + 0.036 * i);
+
 const subject = await openSubject(options);
 const device = await openDevice(options);
 try {
@@ -116,9 +119,6 @@ try {
 } finally {
   await device.close();
 }
-
-/** Ratios that are tried, from little to much. */
-const RATIOS = Array.from({ length: 24 }, (_, i) => 0.04 + 0.036 * i);
 
 async function torchPruning(s: Setup, pruner: string, python: string): Promise<void> {
   const folder = join(out, `torch-pruning-${pruner}`);

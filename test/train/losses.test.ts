@@ -41,6 +41,14 @@ function net(last?: "Softmax" | "Sigmoid", outputs = ["y"]): Graph {
   return g.graph;
 }
 
+/** The same net with its output by way of an Identity, as converters leave it. */
+function renamed(g: Graph): Graph {
+  const [value] = g.outputs;
+  const b = new GraphBuilder({ ...g, nodes: [...g.nodes], outputs: [] });
+  b.output(b.identity(value.name, { out: "renamed" }), value.type);
+  return b.graph;
+}
+
 /** x W in float64. */
 function scores(weights: Float64Array): number[][] {
   return Array.from({ length: N }, (_, n) =>
@@ -74,6 +82,13 @@ const others = Int32Array.of(1, 1, 2, 0, 3);
 const cases: [string, Graph, Loss, Partial<Batch>, (y: number[][]) => number][] = [
   ["cross-entropy", net(), crossEntropy(), { labels }, (y) => entropy(y, oneHot)],
   ["cross-entropy of probabilities", net("Softmax"), crossEntropy(), { labels }, (y) => entropy(y, oneHot)],
+  [
+    "cross-entropy of probabilities under another name",
+    renamed(net("Softmax")),
+    crossEntropy(),
+    { labels },
+    (y) => entropy(y, oneHot),
+  ],
   [
     "cross-entropy with smoothed labels",
     net(),

@@ -116,9 +116,9 @@ function parser(
   return y;
 }
 
-/** yargs gathers a repeated flag into a list; only --dim, --mean and --std may be lists. */
+/** yargs gathers a repeated flag into a list; only --dim, --set, --mean and --std may be lists. */
 function refuseTwice(flags: Record<string, unknown>): void {
-  const lists = new Set(["_", "dim", "mean", "std", "models", "names"]);
+  const lists = new Set(["_", "dim", "mean", "std", "models", "names", "set"]);
   for (const [name, value] of Object.entries(flags)) {
     if (Array.isArray(value) && !lists.has(name)) {
       throw new UsageError("flag-twice", `the flag was given ${value.length} times`, {
