@@ -16,8 +16,8 @@
  * The net: expected sampling takes each chain's expected width, snapped to a candidate; direct sampling draws nets within 5 % below the
  * target and takes the best of them on held-out images. One retraining.
  *
- * Deviations: starts from the trained net, its channels in order of their L1 norms, and goes on from the shared weights ("scratch" draws
- * new ones, as the paper does); the logarithm is shifted so that it stays finite at the target; expected widths are scaled
+ * Deviations: starts from the trained net, its channels in order of their L1 norms, and goes on from the shared weights where the paper
+ * draws new ones; the logarithm is shifted so that it stays finite at the target; expected widths are scaled
  * to meet the target exactly; gradients of the sandwich are averaged; α is learned on batch statistics.
  */
 import { uniformFloat64 } from "pure-rand/distribution/uniformFloat64";
