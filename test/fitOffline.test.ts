@@ -100,7 +100,7 @@ describe("fit --offline", () => {
     expect(terminal).toContain("by prediction");
     expect(terminal).toContain("latency p50, predicted");
     expect(terminal).toMatch(/ms predicted, met by the table/);
-    expect(terminal).not.toMatch(/measured|interleaved|NaN|null/);
+    expect(terminal).not.toMatch(/ms measured|interleaved|NaN|null/);
     await expect(readBaseline(file("report.json", report))).rejects.toMatchObject({ code: "baseline-predicted" });
   });
 
