@@ -194,6 +194,31 @@ function lighting(a: EyeAppearance, id: string): string {
   return parts.join("");
 }
 
+/**
+ * Lids, eye, lashes, brow and glasses alone, without the skin and the light around them, for drawing on a face. Coordinates are the
+ * shape's own, x from the nose to the temple; `id` must be unique within the document.
+ */
+export function eyePartsSvg(
+  a: Pick<EyeAppearance, "shape" | "palette" | "light" | "glasses" | "detail">,
+  id: string,
+): { definitions: string; eye: string; glasses: string } {
+  const random = randomStream(a.detail, DETAIL_FAMILY, 0);
+  const g = eyeGeometry(a.shape);
+  const whole = a as EyeAppearance;
+  return {
+    definitions: `${definitions(whole, g, id)}${a.glasses ? glassesSvg.definitions(a.glasses, id) : ""}`,
+    eye: [
+      `<ellipse cx="${n(-a.shape.width * 0.06)}" cy="-5" rx="${n(a.shape.width * 0.78)}" ry="${n(g.openGap * 0.85 + 12)}" fill="url(#${id}socket)"/>`,
+      `<path d="${curveFrom(g.bag)}" stroke="${toHex(a.palette.shadow)}" stroke-width="2.4" stroke-linecap="round" fill="none" stroke-opacity="${(a.shape.bag * 0.3).toFixed(2)}"/>`,
+      eyeball(whole, g, id, random),
+      lids(whole, g, id),
+      lashes(whole, g, random),
+      brow(whole, g, random),
+    ].join(""),
+    glasses: a.glasses ? glassesSvg.draw(a.glasses, id) : "",
+  };
+}
+
 /** The crop's content as SVG elements; `id` must be unique within the document. */
 export function eyeSvg(a: EyeAppearance, id: string): string {
   const random = randomStream(a.detail, DETAIL_FAMILY, 0);

@@ -26,15 +26,27 @@ const skins = [
   "#452d25",
   "#33221d",
 ].map(fromHex);
-const hairs = ["#0f0d0c", "#1d1512", "#33221a", "#553a26", "#7f5a37", "#b48a58", "#8c8a88", "#c9c6c2", "#7a3b20"].map(
-  fromHex,
-);
+/** Colours of hair, dark ones first. */
+export const hairs = [
+  "#0f0d0c",
+  "#1d1512",
+  "#33221a",
+  "#553a26",
+  "#7f5a37",
+  "#b48a58",
+  "#8c8a88",
+  "#c9c6c2",
+  "#7a3b20",
+].map(fromHex);
 const darkIrises = ["#2a1710", "#3d2316", "#52301c", "#1d120e"].map(fromHex);
 const lightIrises = ["#6b4a24", "#8a6a2f", "#6f7a3f", "#4f7a5a", "#5b87a8", "#7fa6c4", "#8b9aa5", "#496482"].map(
   fromHex,
 );
 const makeUps = ["#7a4a5e", "#4a3a4f", "#8a5a3a", "#3f5068", "#b07a70", "#2f2a2c"].map(fromHex);
-const frames = ["#111111", "#2b1a12", "#5a3a1e", "#8c8f94", "#c3a45a", "#27364a", "#7a1f22", "#d8d5d0"].map(fromHex);
+/** Colours of spectacle frames. */
+export const frames = ["#111111", "#2b1a12", "#5a3a1e", "#8c8f94", "#c3a45a", "#27364a", "#7a1f22", "#d8d5d0"].map(
+  fromHex,
+);
 
 /**
  * Openness as the data set draws it: closed or open with equal chance; within closed mostly shut lids, within open mostly
@@ -47,7 +59,8 @@ export function drawOpenness(random: Random, boundary: number): number {
   return even ? random.between(0.05, CLOSED_BELOW - 1e-3) : random.between(0, 0.07);
 }
 
-function drawShape(random: Random, openness: number, lightLashes: boolean): EyeShape {
+/** Used by the face renderer too. */
+export function drawShape(random: Random, openness: number, lightLashes: boolean): EyeShape {
   const mono = random.chance(0.25);
   const liner = random.chance(0.22) ? random.between(0.8, 2.2) : 0;
   const old = random.chance(0.3) ? random.between(0.3, 1) : random.between(0, 0.25);
@@ -75,7 +88,8 @@ function drawShape(random: Random, openness: number, lightLashes: boolean): EyeS
   };
 }
 
-function drawPalette(random: Random, infrared: boolean): EyePalette {
+/** Used by the face renderer too. */
+export function drawPalette(random: Random, infrared: boolean): EyePalette {
   if (infrared) {
     const skin = random.between(105, 205);
     const bright = random.chance(0.15);

@@ -1,32 +1,24 @@
-/** Someone else's models in a folder: which of the files finds faces, and which reads them. */
+/** Which model files make up a pipeline: the sample's own, or someone else's in a folder. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { UsageError } from "../../../toolkit/graph/errors.js";
 import type { Value } from "../../../toolkit/graph/graph.js";
 import { readModelFile } from "../../../toolkit/onnx/index.js";
-import type { Net, OpenNet } from "../pipeline/net.js";
-import { isOpenSeeFace, openSeeFaceReader } from "../pipeline/openSeeFace.js";
+import { samplePath } from "../assets.js";
+import { type LocatorKind, locatorKinds, type ReaderKind, readerKinds, type StackChoice } from "../pipeline/kinds.js";
+import type { OpenNet } from "../pipeline/net.js";
 import type { FaceLocator, FaceReader, Signature } from "../pipeline/stack.js";
-import { isUltraface, ultrafaceLocator } from "../pipeline/ultraface.js";
-import { isYunet, yunetLocator } from "../pipeline/yunet.js";
 
 export interface Stack {
   locator: FaceLocator;
   reader: FaceReader;
 }
 
-interface Kind<T> {
-  name: string;
-  is(s: Signature): boolean;
-  make(net: Net): T;
-}
-
-/** Known kinds; of several files the kind that comes first is taken, then the name. */
-const locators: readonly Kind<FaceLocator>[] = [
-  { name: "YuNet", is: isYunet, make: (net) => yunetLocator(net) },
-  { name: "UltraFace", is: isUltraface, make: (net) => ultrafaceLocator(net) },
-];
-const readers: readonly Kind<FaceReader>[] = [{ name: "OpenSeeFace", is: isOpenSeeFace, make: openSeeFaceReader }];
+/** The models that come with the sample. */
+export const ownStack = (): StackChoice => ({
+  locator: { kind: "own", at: samplePath("face-locator.onnx") },
+  reader: { kind: "own", at: samplePath("face-reader.onnx") },
+});
 
 /** Model files of a folder and the folders in it, by name. */
 async function modelFiles(folder: string): Promise<string[]> {
@@ -44,38 +36,42 @@ async function signatureOf(file: string): Promise<Signature> {
 }
 
 /**
- * Opens a face detector and a landmark net from a folder and those in it. Throws UsageError when the folder is missing or lacks
+ * Finds a face detector and a net that reads faces in a folder and those in it. Throws UsageError when the folder is missing or lacks
  * one of them.
  *
- * @param detector name of the face detector; default: whichever is there, YuNet before UltraFace
+ * @param detector the face detector's kind; default: whichever is there
  */
-export async function openStackFolder(folder: string, open: OpenNet, detector?: string): Promise<Stack> {
+export async function findStack(folder: string, detector?: LocatorKind): Promise<StackChoice> {
   const where = `--models ${folder}`;
   const known = await stat(folder).catch(() => undefined);
   if (!known?.isDirectory()) throw new UsageError("models-folder", "there is no such folder", { where });
   const files = await modelFiles(folder);
   const signatures = await Promise.all(files.map(signatureOf));
-  const find = <T>(kinds: readonly Kind<T>[]): { file: string; make: (net: Net) => T } | undefined => {
-    for (const { is, make } of kinds) {
-      const at = signatures.findIndex(is);
-      if (at >= 0) return { file: files[at], make };
+  const find = <K extends string>(kinds: Record<K, { is(s: Signature): boolean }>, wanted?: K) => {
+    for (const kind of Object.keys(kinds) as K[]) {
+      const at = signatures.findIndex((s) => kinds[kind].is(s));
+      if (at >= 0 && (wanted === undefined || kind === wanted)) return { kind, at: files[at] };
     }
     return undefined;
   };
-  const wanted = locators.filter((k) => detector === undefined || k.name === detector);
-  const locator = find(wanted);
-  const reader = find(readers);
+  const locator = find<LocatorKind>(locatorKinds, detector);
+  const reader = find<ReaderKind>(readerKinds);
   if (!locator || !reader) {
-    const missing = [
-      !locator && `face detector (${wanted.map((k) => k.name).join(" or ")})`,
-      !reader && "landmark net (OpenSeeFace)",
-    ];
+    const missing = [!locator && "face detector (YuNet or UltraFace)", !reader && "landmark net (OpenSeeFace)"];
     throw new UsageError(
       "models-missing",
       `among ${files.length} ONNX files there is no ${missing.filter(Boolean).join(" and no ")}`,
       { where },
     );
   }
-  const locatorNet = await open(await readFile(locator.file));
-  return { locator: locator.make(locatorNet), reader: reader.make(await open(await readFile(reader.file))) };
+  return { locator, reader };
+}
+
+/** Loads the models of a pipeline. */
+export async function openStack({ locator, reader }: StackChoice, open: OpenNet): Promise<Stack> {
+  const net = await open(await readFile(locator.at));
+  return {
+    locator: locatorKinds[locator.kind].make(net),
+    reader: readerKinds[reader.kind].make(await open(await readFile(reader.at))),
+  };
 }

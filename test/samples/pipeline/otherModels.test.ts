@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type LocalRunner, openLocalRunner } from "../../../runners/index.js";
 import { readPicture } from "../../../samples/driver-monitoring/headless/picture.js";
-import { openStackFolder, type Stack } from "../../../samples/driver-monitoring/headless/stackFolder.js";
+import { findStack, openStack, type Stack } from "../../../samples/driver-monitoring/headless/stackFolder.js";
 import { netsOver } from "../../../samples/driver-monitoring/pipeline/net.js";
 import { Pipeline } from "../../../samples/driver-monitoring/pipeline/pipeline.js";
 import { hasShared, sharedPath } from "../../support/shared.js";
@@ -21,10 +21,10 @@ describe.runIf(hasShared)("face detectors and landmarks of others", () => {
   });
   afterAll(() => device.close());
 
-  describe.each(["YuNet", "UltraFace"])("%s and OpenSeeFace", (detector) => {
+  describe.each(["yunet", "ultraface"] as const)("%s and OpenSeeFace", (detector) => {
     let stack: Stack;
     beforeAll(async () => {
-      stack = await openStackFolder(sharedPath("models"), netsOver(device), detector);
+      stack = await openStack(await findStack(sharedPath("models"), detector), netsOver(device));
     });
     afterAll(async () => {
       await stack.locator.close();
@@ -51,7 +51,7 @@ describe.runIf(hasShared)("face detectors and landmarks of others", () => {
   });
 
   test("a picture's analysis tells every stage's time, and a picture without a face is not read", async () => {
-    const stack = await openStackFolder(sharedPath("models"), netsOver(device));
+    const stack = await openStack(await findStack(sharedPath("models")), netsOver(device));
     let tick = 0;
     const pipeline = new Pipeline({ ...stack, now: () => tick++ });
     const seen = await pipeline.analyse(await readPicture(sharedPath("data/faces/astronaut.png")), 0);

@@ -1,0 +1,74 @@
+/** Everything that the page is made of, as files: for a server on this machine as for a folder that any web server can hand out. */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import type { StackChoice } from "../pipeline/kinds.js";
+import { PAGE } from "./html.js";
+import type { PageConfig } from "./messages.js";
+
+/** Paths relative to the page, with their contents. */
+export type Site = ReadonlyMap<string, Uint8Array>;
+
+const RUNTIME_FILES = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
+
+const types: Record<string, string> = {
+  html: "text/html; charset=utf-8",
+  js: "text/javascript; charset=utf-8",
+  mjs: "text/javascript; charset=utf-8",
+  json: "application/json",
+  wasm: "application/wasm",
+  onnx: "application/octet-stream",
+};
+
+/** Media type of a file of the site. */
+export const typeOf = (path: string): string => types[path.split(".").at(-1) ?? ""] ?? "application/octet-stream";
+
+async function bundle(names: readonly string[], define: Record<string, string>): Promise<Map<string, Uint8Array>> {
+  const here = fileURLToPath(import.meta.url);
+  const extension = here.endsWith(".ts") ? "ts" : "js";
+  const { outputFiles } = await build({
+    entryPoints: names.map((name) => join(dirname(here), `${name}.${extension}`)),
+    bundle: true,
+    write: false,
+    outdir: "/",
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    minify: true,
+    define,
+    logLevel: "silent",
+  });
+  return new Map(outputFiles.map((f) => [f.path.split(/[/\\]/).at(-1)!, f.contents]));
+}
+
+/** Collects the page, its scripts, the models (`at` names their files) and the runtime. */
+export async function buildSite(stack: StackChoice): Promise<Site> {
+  const text = new TextEncoder();
+  const files = new Map<string, Uint8Array>();
+  const config: PageConfig = {
+    stack: {
+      locator: { kind: stack.locator.kind, at: "models/locator.onnx" },
+      reader: { kind: stack.reader.kind, at: "models/reader.onnx" },
+    },
+    runtime: "ort/",
+  };
+  files.set("index.html", text.encode(PAGE));
+  files.set("config.json", text.encode(JSON.stringify(config)));
+  for (const [name, bytes] of await bundle(["page", "worker"], {})) files.set(name, bytes);
+  files.set("models/locator.onnx", await readFile(stack.locator.at));
+  files.set("models/reader.onnx", await readFile(stack.reader.at));
+  const runtime = dirname(createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"));
+  for (const name of RUNTIME_FILES) files.set(`ort/${name}`, await readFile(join(runtime, name)));
+  const hash = createHash("sha256");
+  for (const [name, bytes] of files) hash.update(name).update(bytes);
+  const kept = ["./", ...[...files.keys()].filter((name) => name !== "index.html")];
+  const define = {
+    CACHE_NAME: JSON.stringify(`driver-monitoring-${hash.digest("hex").slice(0, 16)}`),
+    FILES: JSON.stringify(kept),
+  };
+  for (const [name, bytes] of await bundle(["offline"], define)) files.set(name, bytes);
+  return files;
+}
