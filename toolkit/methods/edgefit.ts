@@ -8,7 +8,7 @@
  * 4. Repair: least squares front to back, compared with re-estimated statistics and the plain cut (`prune/reconstruct.ts`).
  * 5. Training: the original's softened answers and its inner sums, and the labels.
  *
- * Training depends on how long it may be. Under `SHORT` epochs: AdamW at 0.001 in batches of 32, distillation alone, which keeps what the
+ * Training depends on how long it may be. Under `SHORT` steps: AdamW at 0.001 in batches of 32, distillation alone, which keeps what the
  * repair found (docs/training-notes.md). Longer: the recipe's optimiser on the cyclic schedule, distillation with temperature 4 at weight 0.9
  * beside cross-entropy at weight 0.1 (Hinton, Vinyals, Dean 2015). `docs/architecture.md` has the reasons for steps 1 to 4.
  */
@@ -32,7 +32,7 @@ import { fullWidths } from "./cost.js";
 import { criterionNames, ordersOf, scoreGroups } from "./criteria.js";
 import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
 import { choiceSetting, knownSettings } from "./readSettings.js";
-import { trainSteps } from "./training.js";
+import { accuracyOf, accuracyOn, trainSteps } from "./training.js";
 import { aimed, allocationProblem } from "./widths.js";
 
 const settings = {
@@ -44,8 +44,8 @@ const settings = {
 /** Images for second moments and repair, and those that losses are measured on. */
 const CALIBRATION_IMAGES = 512;
 const HELD_BACK_IMAGES = 256;
-/** Epochs below which a repaired net is trained gently. */
-const SHORT = 5;
+/** Steps below which a repaired net is trained gently: large rates first undo the repair, and it takes long to come back. */
+const SHORT = 2000;
 const GENTLE_BATCH = 32;
 
 /** A cut that was chosen: what stays, and the net with the weights that it had. */
@@ -160,11 +160,10 @@ async function trained(c: MethodContext, graph: Graph): Promise<Graph> {
       featureWeight: FEATURE_WEIGHT,
       threads: recipe.threads,
     });
-  const epochs = (meter.left * recipe.batchSize) / c.train.count;
   const training = choiceSetting(c, "training", ["auto", "short", "long"] as const);
   // The teacher's forward pass is a third of what a step costs, and it is paid for.
   const share = 3 / 4;
-  if (training === "short" || (training === "auto" && epochs < SHORT)) {
+  if (training === "short" || (training === "auto" && meter.left < SHORT)) {
     const size = Math.min(GENTLE_BATCH, recipe.batchSize);
     const steps = Math.floor((share * meter.left * recipe.batchSize) / size);
     const net = await trainSteps(c, graph, {
@@ -191,6 +190,19 @@ async function trained(c: MethodContext, graph: Graph): Promise<Graph> {
   return net;
 }
 
+/** The net after training, or as it was where that took accuracy on the held-out images from it. */
+async function better(c: MethodContext, start: Graph): Promise<Graph> {
+  if (c.meter.left === 0) return start;
+  const before = await accuracyOf(c, start);
+  // Set aside now: the budget is spent when training ends.
+  c.meter.forward(c.holdOut.count);
+  const after = await trained(c, start);
+  const { threads } = c.recipe;
+  if ((await accuracyOn(after, c.holdOut, { threads, signal: c.signal })) >= before) return after;
+  c.onNote?.("training made the repaired net worse, so it is kept as repaired");
+  return start;
+}
+
 export const edgefit: PruningMethod = {
   name: "edgefit",
   title: "edgefit",
@@ -203,7 +215,8 @@ export const edgefit: PruningMethod = {
     const calibration = await tensorsOf(c.graph, c.train, CALIBRATION_IMAGES);
     const heldBack = await tensorsOf(c.graph, c.holdOut, HELD_BACK_IMAGES);
     const chosen = await chooseCut(c, calibration, heldBack);
-    const graph = await trained(c, await repaired(c, chosen, calibration, heldBack));
+    const start = await repaired(c, chosen, calibration, heldBack);
+    const graph = await better(c, start);
     const gone = [...chosen.widths.values()].filter((w) => w === 0).length;
     return {
       graph,
