@@ -1,7 +1,7 @@
 /** A camera that is a file: rendered pictures as Y4M, which Chromium plays in place of a camera. */
 import { writeFileSync } from "node:fs";
-import { driveOf, watchableLook } from "../../../samples/driver-monitoring/face/sequence.js";
 import { renderDriver } from "../../../samples/driver-monitoring/face/renderFace.js";
+import { driveOf, watchableLook } from "../../../samples/driver-monitoring/face/sequence.js";
 import type { Frame } from "../../../samples/driver-monitoring/pipeline/frame.js";
 import type { Action } from "../../../samples/driver-monitoring/scripts/script.js";
 
@@ -33,8 +33,7 @@ export async function writeFakeCamera(
   for (let i = 0; i < count; i++) {
     const t = (i * 1000) / o.rate;
     const frame = await renderDriver(drive.look(t), drive.moment(t), o.width, i);
-    if (i === 0)
-      parts.push(Buffer.from(`YUV4MPEG2 W${frame.width} H${frame.height} F${o.rate}:1 Ip A1:1 C420jpeg\n`));
+    if (i === 0) parts.push(Buffer.from(`YUV4MPEG2 W${frame.width} H${frame.height} F${o.rate}:1 Ip A1:1 C420jpeg\n`));
     parts.push(Buffer.from("FRAME\n"), toI420(frame));
   }
   writeFileSync(path, Buffer.concat(parts));
