@@ -126,10 +126,13 @@ describe.skipIf(!chromiumPath)(`a Chromium that joins the hub (${SKIPPED})`, () 
     try {
       const { id } = await runner.load(convModel());
       const feeds = { x: wire(new Array(768).fill(0.5), [1, 3, 16, 16]) };
-      const rows = runner.measure({ models: [{ id, feeds }], warmup: 1, minWarmupMs: 0, minSamples: 60, minTimeMs: 0 });
+      // Long enough on any machine for a sign of life to come before its end.
+      const job = { warmup: 1, minWarmupMs: 0, minSamples: 60, minTimeMs: 6000 };
+      const rows = runner.measure({ models: [{ id, feeds }], ...job });
       expect(await eventually(() => hub.devices.list()[0]?.beat !== null, 60_000)).toBe(true);
       await page.reload();
-      expect((await rows)[0].samplesMs).toHaveLength(60);
+      expect((await rows)[0]).toMatchObject({ stopped: "enough" });
+      expect((await rows)[0].samplesMs.length).toBeGreaterThanOrEqual(60);
     } finally {
       await runner.close();
     }
