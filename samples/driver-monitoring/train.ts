@@ -1,16 +1,24 @@
 /**
- * Command: trains the eye-state classifier from nothing and prints its figures.
+ * Command: trains the sample's models from nothing: the eye-state classifier, printing its figures, or with `--net drivers` the face
+ * locator and the face reader.
  *
  *     npx tsx samples/driver-monitoring/train.ts --epochs 20 --out eye-state.onnx
+ *     npx tsx samples/driver-monitoring/train.ts --net drivers --out models/
  */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { isEdgefitError, UsageError } from "../../toolkit/graph/errors.js";
 import type { ProgressEvent } from "../../toolkit/graph/progress.js";
+import { writeModelFile } from "../../toolkit/onnx/index.js";
 import type { EyeStateEvaluation } from "./evaluate.js";
+import { trainDriverNets } from "./nets/driverTraining.js";
 import { trainEyeState } from "./training.js";
 
-const usage = `Usage: train.ts --out FILE [--epochs N] [--train N] [--test N] [--seed N] [--threads N]
-                [--checkpoint FILE [--resume]] [--cache-dir DIR]`;
+const usage = `Usage: train.ts [--net eyes] --out FILE [--epochs N] [--train N] [--test N] [--seed N] [--threads N]
+                [--checkpoint FILE [--resume]] [--cache-dir DIR]
+       train.ts --net drivers --out DIR [--epochs N] [--train N] [--seed N] [--threads N]
+                [--checkpoint PREFIX [--resume]] [--cache-dir DIR]`;
 
 function wholeNumber(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
@@ -50,6 +58,7 @@ function table(e: EyeStateEvaluation): string {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
+      net: { type: "string", default: "eyes" },
       out: { type: "string" },
       epochs: { type: "string" },
       train: { type: "string" },
@@ -70,18 +79,46 @@ async function main(): Promise<void> {
     throw new UsageError("missing-flag", "say where to write the model", { where: "--out", hint: usage });
   const stop = new AbortController();
   process.once("SIGINT", () => stop.abort(new UsageError("interrupted", "interrupted; no model was written")));
-  const { evaluation, history, seconds } = await trainEyeState({
-    out: values.out,
-    epochs: wholeNumber("--epochs", values.epochs),
-    train: wholeNumber("--train", values.train),
-    test: wholeNumber("--test", values.test),
+  const common = {
     seed: wholeNumber("--seed", values.seed),
     threads: wholeNumber("--threads", values.threads),
-    checkpoint: values.checkpoint,
     resume: values.resume,
     cacheDir: values["cache-dir"],
     onProgress: progressLines((line) => process.stderr.write(line)),
     signal: stop.signal,
+  };
+  const epochs = wholeNumber("--epochs", values.epochs);
+  const count = wholeNumber("--train", values.train);
+  const { out, checkpoint } = values;
+  if (values.net === "drivers") {
+    await mkdir(out, { recursive: true });
+    const { locator, reader, seconds } = await trainDriverNets({
+      ...common,
+      scenes: count,
+      locatorEpochs: epochs,
+      readerEpochs: epochs,
+      checkpoint:
+        checkpoint === undefined ? undefined : { locator: `${checkpoint}.locator`, reader: `${checkpoint}.reader` },
+      onEpoch: (net, { epoch, loss, seconds: s }) =>
+        process.stdout.write(`${net}, epoch ${epoch}: loss ${loss.toFixed(4)}, ${s.toFixed(1)} s\n`),
+    });
+    await writeModelFile(join(out, "face-locator.onnx"), locator);
+    await writeModelFile(join(out, "face-reader.onnx"), reader);
+    process.stdout.write(`${seconds.toFixed(0)} s in all; face-locator.onnx and face-reader.onnx written to ${out}.\n`);
+    return;
+  }
+  if (values.net !== "eyes")
+    throw new UsageError("flag-value", `there is no net "${values.net}"`, {
+      where: "--net",
+      hint: "use eyes or drivers",
+    });
+  const { evaluation, history, seconds } = await trainEyeState({
+    ...common,
+    out,
+    epochs,
+    train: count,
+    test: wholeNumber("--test", values.test),
+    checkpoint,
   });
   for (const { epoch, loss, metric, seconds: s } of history) {
     process.stdout.write(

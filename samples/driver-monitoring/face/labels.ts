@@ -4,7 +4,7 @@ import { facePoints, landmarkPlaces, project, type View, viewOf } from "./headMo
 import type { Look, Moment } from "./look.js";
 
 export interface FaceLabels {
-  /** From the middle of the forehead to the chin; absent without a driver. */
+  /** Around forehead, cheeks, chin and all landmarks; absent without a driver. */
   box?: { x: number; y: number; width: number; height: number };
   /** In the order of `landmarkNames`. */
   landmarks: readonly PicturePoint[];
@@ -29,13 +29,14 @@ export const viewAt = (look: Look, m: Moment): View =>
 /** Labels of a scene; a function of the numbers, not of the drawing. */
 export function labelsOf(look: Look, m: Moment): FaceLabels {
   const view = viewAt(look, m);
-  const outline = facePoints(look.head, m.mouthOpening, FOREHEAD).map((v) => project(view, v));
+  const places = landmarkPlaces(look.head, m.mouthOpening);
+  const outline = [...facePoints(look.head, m.mouthOpening, FOREHEAD), ...places].map((v) => project(view, v));
   const xs = outline.map((p) => p.x);
   const ys = outline.map((p) => p.y);
   const [left, top] = [Math.min(...xs), Math.min(...ys)];
   return {
     ...(m.present ? { box: { x: left, y: top, width: Math.max(...xs) - left, height: Math.max(...ys) - top } } : {}),
-    landmarks: landmarkPlaces(look.head, m.mouthOpening).map((v) => {
+    landmarks: places.map((v) => {
       const { x, y } = project(view, v);
       return { x, y };
     }),

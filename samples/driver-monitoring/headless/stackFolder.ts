@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { UsageError } from "../../../toolkit/graph/errors.js";
 import type { Value } from "../../../toolkit/graph/graph.js";
 import { readModelFile } from "../../../toolkit/onnx/index.js";
-import { samplePath } from "../assets.js";
+import { eyeStateModelPath, samplePath } from "../assets.js";
 import { type LocatorKind, locatorKinds, type ReaderKind, readerKinds, type StackChoice } from "../pipeline/kinds.js";
-import type { OpenNet } from "../pipeline/net.js";
+import type { Net, OpenNet } from "../pipeline/net.js";
 import type { FaceLocator, FaceReader, Signature } from "../pipeline/stack.js";
 
 export interface Stack {
@@ -17,7 +17,7 @@ export interface Stack {
 /** The models that come with the sample. */
 export const ownStack = (): StackChoice => ({
   locator: { kind: "own", at: samplePath("face-locator.onnx") },
-  reader: { kind: "own", at: samplePath("face-reader.onnx") },
+  reader: { kind: "own", at: samplePath("face-reader.onnx"), eyes: eyeStateModelPath() },
 });
 
 /** Model files of a folder and the folders in it, by name. */
@@ -69,9 +69,9 @@ export async function findStack(folder: string, detector?: LocatorKind): Promise
 
 /** Loads the models of a pipeline. */
 export async function openStack({ locator, reader }: StackChoice, open: OpenNet): Promise<Stack> {
-  const net = await open(await readFile(locator.at));
+  const load = async (file: string): Promise<Net> => open(await readFile(file));
   return {
-    locator: locatorKinds[locator.kind].make(net),
-    reader: readerKinds[reader.kind].make(await open(await readFile(reader.at))),
+    locator: locatorKinds[locator.kind].make(await load(locator.at)),
+    reader: readerKinds[reader.kind].make(await load(reader.at), reader.eyes ? await load(reader.eyes) : undefined),
   };
 }

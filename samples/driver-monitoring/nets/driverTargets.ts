@@ -13,6 +13,10 @@ export interface Target {
 /** Below this openness nobody can see where an eye looks. */
 const GAZE_SEEN = 0.3;
 
+/** The first landmarks are the corners of the eyes. */
+const EYE_CORNERS = 4;
+const EYE_CORNER_WEIGHT = 4;
+
 /** What the reader should say of a crop. */
 export function readerTarget(l: FaceLabels, crop: Region): Target {
   const values = new Float32Array(ANSWERS);
@@ -20,6 +24,8 @@ export function readerTarget(l: FaceLabels, crop: Region): Target {
   l.landmarks.forEach((p, k) => {
     values[2 * k] = (2 * (p.x - crop.x)) / crop.width - 1;
     values[2 * k + 1] = (2 * (p.y - crop.y)) / crop.height - 1;
+    // The eyes' corners place the crops of the eye-state net.
+    if (k < EYE_CORNERS) weights.fill(EYE_CORNER_WEIGHT, 2 * k, 2 * k + 2);
   });
   const put = (at: number, value: number, weight: number): void => {
     values[at] = value;

@@ -17,9 +17,9 @@ export const driverFamilies = { train: 20, test: 21 } as const;
 
 /** The recipe of the committed models. */
 export const DRIVER_RECIPE = {
-  scenes: 9000,
-  reader: { epochs: 16, batchSize: 64, learningRate: 3e-3 },
-  locator: { epochs: 10, batchSize: 64, learningRate: 3e-3 },
+  scenes: 6016,
+  reader: { epochs: 10, batchSize: 64, learningRate: 3e-3 },
+  locator: { epochs: 8, batchSize: 64, learningRate: 3e-3 },
   weightDecay: 0.02,
   warmup: 0.05,
 } as const;

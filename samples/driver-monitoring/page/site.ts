@@ -51,7 +51,11 @@ export async function buildSite(stack: StackChoice): Promise<Site> {
   const config: PageConfig = {
     stack: {
       locator: { kind: stack.locator.kind, at: "models/locator.onnx" },
-      reader: { kind: stack.reader.kind, at: "models/reader.onnx" },
+      reader: {
+        kind: stack.reader.kind,
+        at: "models/reader.onnx",
+        ...(stack.reader.eyes === undefined ? {} : { eyes: "models/eyes.onnx" }),
+      },
     },
     runtime: "ort/",
   };
@@ -60,6 +64,7 @@ export async function buildSite(stack: StackChoice): Promise<Site> {
   for (const [name, bytes] of await bundle(["page", "worker"], {})) files.set(name, bytes);
   files.set("models/locator.onnx", await readFile(stack.locator.at));
   files.set("models/reader.onnx", await readFile(stack.reader.at));
+  if (stack.reader.eyes !== undefined) files.set("models/eyes.onnx", await readFile(stack.reader.eyes));
   const runtime = dirname(createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"));
   for (const name of RUNTIME_FILES) files.set(`ort/${name}`, await readFile(join(runtime, name)));
   const hash = createHash("sha256");

@@ -93,12 +93,12 @@ export class DriverPanel {
 const FEW_PICTURES = 12;
 const TOO_FEW_PICTURES = 4;
 
-function slowness(perSecond: number): string {
+function slowness(perSecond: number, totalMs: number): string {
+  const who = totalMs > PICTURE_MS ? "This device analyses" : "The camera gives";
   const rate = `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} pictures a second`;
-  if (perSecond < TOO_FEW_PICTURES)
-    return `This device is too slow to watch a driver: ${rate}, and ${TOO_FEW_PICTURES} are the least.`;
+  if (perSecond < TOO_FEW_PICTURES) return `${who} ${rate}; to watch a driver takes ${TOO_FEW_PICTURES} at the least.`;
   return perSecond < FEW_PICTURES
-    ? `This device analyses ${rate}. Durations are measured by the clock and stay right; short blinks may be missed.`
+    ? `${who} ${rate}. Durations are measured by the clock and stay right; short blinks may be missed.`
     : "";
 }
 
@@ -126,7 +126,7 @@ export class StagePanel {
       summary.totalMs / PICTURE_MS,
       summary.totalMs > PICTURE_MS,
     );
-    element("slow").textContent = slowness(summary.picturesPerSecond);
+    element("slow").textContent = slowness(summary.picturesPerSecond, summary.totalMs);
   }
 }
 

@@ -20,9 +20,10 @@ async function modelAt(url: string): Promise<Uint8Array> {
 async function open({ stack, runtime }: PageConfig): Promise<void> {
   const engine = await webEngine("wasm", 1, new URL(runtime, location.href).href);
   const openNet = netsOn(engine);
-  const [locatorModel, readerModel] = await Promise.all([modelAt(stack.locator.at), modelAt(stack.reader.at)]);
-  const locator = locatorKinds[stack.locator.kind].make(await openNet(locatorModel));
-  const reader = readerKinds[stack.reader.kind].make(await openNet(readerModel));
+  const load = async (url: string) => openNet(await modelAt(url));
+  const locator = locatorKinds[stack.locator.kind].make(await load(stack.locator.at));
+  const eyes = stack.reader.eyes === undefined ? undefined : await load(stack.reader.eyes);
+  const reader = readerKinds[stack.reader.kind].make(await load(stack.reader.at), eyes);
   pipeline = new Pipeline({ locator, reader, now });
   tell({ type: "ready", runtime: `${engine.package} ${engine.version}`, locator: locator.name, reader: reader.name });
 }

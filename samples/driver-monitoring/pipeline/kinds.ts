@@ -11,7 +11,7 @@ const has = (s: Signature, name: string, dims: readonly (number | null)[]): bool
 
 interface Kind<T> {
   is(s: Signature): boolean;
-  make(net: Net): T;
+  make(net: Net, eyes?: Net): T;
 }
 
 /** In the order in which they are preferred. */
@@ -22,17 +22,18 @@ export const locatorKinds = {
   },
   yunet: { is: isYunet, make: (net) => yunetLocator(net) },
   ultraface: { is: isUltraface, make: (net) => ultrafaceLocator(net) },
-} as const satisfies Record<string, Kind<FaceLocator>>;
+} satisfies Record<string, Kind<FaceLocator>>;
 export type LocatorKind = keyof typeof locatorKinds;
 
-export const readerKinds = {
+export const readerKinds: Record<"own" | "openSeeFace", Kind<FaceReader>> = {
   own: { is: (s) => has(s, "face", [null, 28]), make: ownReader },
-  openSeeFace: { is: isOpenSeeFace, make: openSeeFaceReader },
-} as const satisfies Record<string, Kind<FaceReader>>;
+  openSeeFace: { is: isOpenSeeFace, make: (net) => openSeeFaceReader(net) },
+};
 export type ReaderKind = keyof typeof readerKinds;
 
 /** Which models make up a pipeline; `at` is a file or an address. */
 export interface StackChoice {
   locator: { kind: LocatorKind; at: string };
-  reader: { kind: ReaderKind; at: string };
+  /** `eyes` is the eye-state classifier of the project's own reader. */
+  reader: { kind: ReaderKind; at: string; eyes?: string };
 }

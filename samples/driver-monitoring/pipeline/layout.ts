@@ -21,6 +21,10 @@ export function cropAround(box: Region): Region {
   return { x: box.x + (box.width - side) / 2, y: box.y + (box.height - side) / 2, width: side, height: side };
 }
 
+/** The eye-state net's crop: a square around an eye, this many times as wide as the eye from corner to corner. */
+export const EYE = { side: 32, margin: 1.6 } as const;
+export const eyeSampling: Sampling = { ...values, width: EYE.side, height: EYE.side, outside: "edge" };
+
 /** Landmarks that the reader gives, x and y of each in turn, -1..1 across the crop. */
 export const LANDMARKS = 8;
 

@@ -1,6 +1,8 @@
 /** The project's own locator and reader, trained on rendered drivers. */
+
+import type { PicturePoint } from "../geometry/headPose.js";
 import { bestBoxes, type FaceBox } from "./boxes.js";
-import { letterbox, sampleRegion } from "./frame.js";
+import { type Frame, letterbox, type Region, sampleRegion } from "./frame.js";
 import {
   ANGLE_UNIT,
   AT,
@@ -8,12 +10,14 @@ import {
   CROP,
   cropAround,
   cropSampling,
+  EYE,
+  eyeSampling,
   LANDMARKS,
   LOCATOR,
   locatorSampling,
 } from "./layout.js";
 import type { Net, Values } from "./net.js";
-import type { FaceLocator, FaceReader } from "./stack.js";
+import type { Clock, FaceLocator, FaceReader } from "./stack.js";
 
 const sigmoid = (v: number): number => 1 / (1 + Math.exp(-v));
 
@@ -65,11 +69,44 @@ const FAR_EYE_YAW = 38;
 
 const share = (v: number): number => Math.max(0, Math.min(1, v));
 
-export function ownReader(net: Net): FaceReader {
+/** Corners of each eye among the landmarks. */
+const CORNERS = { left: [2, 3], right: [1, 0] } as const;
+
+/** The square that the eye-state net sees; a turned head shows a narrower eye, but not a lower one. */
+function eyeRegion(a: PicturePoint, b: PicturePoint, faceWidth: number): Region {
+  const side = EYE.margin * Math.max(Math.hypot(a.x - b.x, a.y - b.y), LEAST_EYE * faceWidth);
+  return { x: (a.x + b.x - side) / 2, y: (a.y + b.y - side) / 2, width: side, height: side };
+}
+const LEAST_EYE = 0.13;
+
+/**
+ * Reads a face from one crop, and the state of the eyes from a crop of each.
+ *
+ * @param eyes the eye-state classifier; without it the reader's own, coarser openness is used. With it, openness is the probability that
+ *     the eye is open: near 0 or 1, in between only while the lids move.
+ */
+export function ownReader(net: Net, eyes?: Net): FaceReader {
   const input = new Float32Array(3 * CROP.side * CROP.side);
+  const eyeInput = new Float32Array(2 * 3 * EYE.side * EYE.side);
+  const eyeSize = eyeInput.length / 2;
+
+  /** Probabilities that the left and the right eye are open. */
+  async function eyeStates(frame: Frame, face: Region, landmarks: readonly PicturePoint[], now: Clock) {
+    const start = now();
+    (["left", "right"] as const).forEach((side, i) => {
+      const [a, b] = CORNERS[side].map((k) => landmarks[k]);
+      const into = eyeInput.subarray(i * eyeSize, (i + 1) * eyeSize);
+      sampleRegion(frame, eyeRegion(a, b, face.width), eyeSampling, into);
+    });
+    const prepared = now();
+    const { logits } = await eyes!.run({ data: eyeInput, dims: [2, 3, EYE.side, EYE.side] });
+    const open = [0, 1].map((i) => sigmoid(logits.data[2 * i + 1] - logits.data[2 * i]));
+    return { open, times: { prepareMs: prepared - start, runMs: now() - prepared } };
+  }
+
   return {
     name: "edgefit face reader",
-    tells: { gaze: true, sunglasses: true },
+    tells: { gaze: false, sunglasses: true },
     async read(frame, face, now) {
       const start = now();
       const region = cropAround(face);
@@ -80,6 +117,11 @@ export function ownReader(net: Net): FaceReader {
       const a = answers.data;
       const yaw = a[AT.headYaw] * ANGLE_UNIT;
       const hidden = share(a[AT.sunglasses]);
+      const landmarks = Array.from({ length: LANDMARKS }, (_, k) => ({
+        x: region.x + ((a[2 * k] + 1) / 2) * region.width,
+        y: region.y + ((a[2 * k + 1] + 1) / 2) * region.height,
+      }));
+      const states = eyes && (await eyeStates(frame, face, landmarks, now));
       const far = share((Math.abs(yaw) - FAR_EYE_YAW) / 10);
       const eye = (openness: number, isFar: boolean) => ({
         openness: Math.max(0, openness),
@@ -88,20 +130,22 @@ export function ownReader(net: Net): FaceReader {
       return {
         reading: {
           // A head turned to the picture's right hides the driver's left eye, which lies there.
-          leftEye: eye(a[AT.leftOpenness], yaw > 0),
-          rightEye: eye(a[AT.rightOpenness], yaw < 0),
-          gaze: { yaw: a[AT.gazeYaw] * ANGLE_UNIT, pitch: a[AT.gazePitch] * ANGLE_UNIT },
+          leftEye: eye(states?.open[0] ?? a[AT.leftOpenness], yaw > 0),
+          rightEye: eye(states?.open[1] ?? a[AT.rightOpenness], yaw < 0),
           head: { yaw, pitch: a[AT.headPitch] * ANGLE_UNIT, roll: a[AT.headRoll] * ANGLE_UNIT },
           mouthOpening: a[AT.mask] > 0.5 ? 0 : Math.max(0, a[AT.mouthOpening]),
           sunglasses: hidden,
         },
-        landmarks: Array.from({ length: LANDMARKS }, (_, k) => ({
-          x: region.x + ((a[2 * k] + 1) / 2) * region.width,
-          y: region.y + ((a[2 * k + 1] + 1) / 2) * region.height,
-        })),
-        times: { prepareMs: prepared - start, runMs: ran - prepared },
+        landmarks,
+        times: {
+          prepareMs: prepared - start + (states?.times.prepareMs ?? 0),
+          runMs: ran - prepared + (states?.times.runMs ?? 0),
+        },
       };
     },
-    close: () => net.close(),
+    async close() {
+      await net.close();
+      await eyes?.close();
+    },
   };
 }
