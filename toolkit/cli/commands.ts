@@ -3,6 +3,7 @@ import { agent } from "./agent.js";
 import type { AnyCommand } from "./command.js";
 import { compare } from "./compare.js";
 import { demo } from "./demo.js";
+import { deploy } from "./deploy.js";
 import { devices } from "./devices.js";
 import { fit } from "./fit.js";
 import { hub } from "./hub.js";
@@ -33,5 +34,6 @@ export const commands: readonly AnyCommand[] = [
   worker,
   queue,
   sample,
+  deploy,
   demo,
 ];

@@ -14,7 +14,8 @@ export type Site = ReadonlyMap<string, Uint8Array>;
 
 const RUNTIME_FILES = ["ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"];
 
-const types: Record<string, string> = {
+/** Media types by the end of a file's name. */
+export const mediaTypes: Readonly<Record<string, string>> = {
   html: "text/html; charset=utf-8",
   js: "text/javascript; charset=utf-8",
   mjs: "text/javascript; charset=utf-8",
@@ -24,7 +25,7 @@ const types: Record<string, string> = {
 };
 
 /** Media type of a file of the site. */
-export const typeOf = (path: string): string => types[path.split(".").at(-1) ?? ""] ?? "application/octet-stream";
+export const typeOf = (path: string): string => mediaTypes[path.split(".").at(-1) ?? ""] ?? "application/octet-stream";
 
 async function bundle(names: readonly string[], define: Record<string, string>): Promise<Map<string, Uint8Array>> {
   const here = fileURLToPath(import.meta.url);
