@@ -2,11 +2,12 @@
 
 import { type CompareOptions, contextOf, type Setup, setUp } from "./compareSetup.js";
 import { openRun, type StoredRun } from "./compareStore.js";
-import { EdgefitError, isEdgefitError, UsageError } from "./graph/errors.js";
+import { EdgefitError, isEdgefitError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
 import type { ProgressEvent } from "./graph/progress.js";
 import { runMethod } from "./methods/context.js";
 import { type MethodResult, methodNamed, type PruningMethod } from "./methods/index.js";
+import { knownSettings } from "./methods/readSettings.js";
 import { accuracyOn } from "./methods/training.js";
 import { conditionsOf, feedsFor, oneCall, openDevice, ratioOf, type Timed, timeTogether } from "./onDevice.js";
 import { writeModel } from "./onnx/index.js";
@@ -38,7 +39,8 @@ export async function compare(o: CompareOptions): Promise<CompareResult> {
   const chosen = [...new Set(o.methods)].map(methodNamed);
   if (chosen.length === 0)
     throw new EdgefitError("no-method", "name at least one method", { hint: "--methods l1,dmcp" });
-  for (const [name, own] of Object.entries(o.settings ?? {})) refuseUnknown(methodNamed(name), own);
+  // Before anything is measured: a slip in a setting should not cost an hour.
+  for (const [name, own] of Object.entries(o.settings ?? {})) knownSettings(methodNamed(name), own);
   const warnings: string[] = [];
   const warn = (text: string): void => {
     if (warnings.includes(text)) return;
@@ -71,16 +73,6 @@ export async function compare(o: CompareOptions): Promise<CompareResult> {
   } finally {
     await device.close();
   }
-}
-
-/** Before anything is measured: a slip in a setting should not cost an hour. */
-function refuseUnknown(m: PruningMethod, settings: Readonly<Record<string, unknown>>): void {
-  const known = Object.keys(m.settings ?? {});
-  const odd = Object.keys(settings).find((name) => !known.includes(name));
-  if (odd === undefined) return;
-  throw new UsageError("method-setting", `${m.name} has no setting "${odd}"`, {
-    hint: known.length > 0 ? `its settings are ${known.join(", ")}` : "it has none",
-  });
 }
 
 /** Codes of errors by which a method says that it cannot do this. */

@@ -20,7 +20,7 @@ import { cutOf } from "./finishing.js";
 import { narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { Cost, PruningMethod } from "./method.js";
-import { choiceSetting, flagSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { choiceSetting, flagSetting, numberSetting } from "./readSettings.js";
 import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround, trainSandwich, widest } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
@@ -95,7 +95,6 @@ export const autoSlim: PruningMethod = {
   settings,
   run: (c) =>
     searchThenTrain(c, async (c) => {
-      knownSettings(c, settings);
       narrowest(c.cost, c.candidates);
       const images = numberSetting(c, "images", 256, { least: 1, whole: true });
       const rule = choiceSetting(c, "rule", ["ratio", "error"]);

@@ -13,6 +13,7 @@ import { macsCost } from "./cost.js";
 import { divide } from "./holdOut.js";
 import { insertBatchNorm } from "./insertBatchNorm.js";
 import type { Cost, MethodContext, MethodResult, PruningMethod, Recipe } from "./method.js";
+import { knownSettings } from "./readSettings.js";
 import { StepMeter } from "./stepMeter.js";
 
 export interface ContextOptions
@@ -101,8 +102,9 @@ export async function tensorsOf(g: Graph, split: Split, images: number): Promise
   return out;
 }
 
-/** Runs a method and closes its account. */
+/** Runs a method and closes its account. Throws UsageError for a setting that it does not know, and what the method throws. */
 export async function runMethod(method: PruningMethod, c: MethodContext): Promise<MethodResult> {
+  knownSettings(method, c.settings);
   const started = performance.now();
   const notes: string[] = [];
   const onNote = (note: string): void => {

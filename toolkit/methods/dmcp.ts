@@ -30,7 +30,7 @@ import { fitMeasured, narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import { MarkovChain } from "./markov.js";
 import type { MethodContext, PruningMethod } from "./method.js";
-import { choiceSetting, flagSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { choiceSetting, flagSetting, numberSetting } from "./readSettings.js";
 import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround, trainSandwich } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
@@ -72,7 +72,6 @@ export const dmcp: PruningMethod = {
   settings,
   run: (c) =>
     searchThenTrain(c, async (c) => {
-      knownSettings(c, settings);
       narrowest(c.cost, c.candidates);
       const net = await Supernet.open(c);
       try {

@@ -31,7 +31,7 @@ import { tensorsOf } from "./context.js";
 import { fullWidths } from "./cost.js";
 import { criterionNames, ordersOf, scoreGroups } from "./criteria.js";
 import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
-import { choiceSetting, knownSettings } from "./readSettings.js";
+import { choiceSetting } from "./readSettings.js";
 import { accuracyOf, accuracyOn, trainSteps } from "./training.js";
 import { aimed, allocationProblem } from "./widths.js";
 
@@ -211,7 +211,6 @@ export const edgefit: PruningMethod = {
     "What fit does by default: block OBS order, measured losses, a knapsack over the device's staircase, least-squares repair, distillation.",
   settings,
   async run(c): Promise<MethodNet> {
-    knownSettings(c, settings);
     const calibration = await tensorsOf(c.graph, c.train, CALIBRATION_IMAGES);
     const heldBack = await tensorsOf(c.graph, c.holdOut, HELD_BACK_IMAGES);
     const chosen = await chooseCut(c, calibration, heldBack);

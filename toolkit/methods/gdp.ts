@@ -25,7 +25,7 @@ import { fitMeasured, narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { MethodContext, PruningMethod } from "./method.js";
 import { gateSlope, gatesFrom } from "./polarisedGate.js";
-import { knownSettings, numberSetting } from "./readSettings.js";
+import { numberSetting } from "./readSettings.js";
 import { type Found, searchThenTrain } from "./searchThenTrain.js";
 import { Supernet } from "./supernet.js";
 
@@ -126,7 +126,6 @@ export const gdp: PruningMethod = {
     "Trains a gate for every channel together with the weights, under a cost that pulls gates shut; they end at 0 or 1 and vanish without retraining.",
   settings,
   async run(c) {
-    knownSettings(c, settings);
     const whole = c.meter.left;
     const steps = Math.max(1, Math.floor(numberSetting(c, "search", 0.6, { least: 0, most: 1 }) * whole));
     const gateRate = numberSetting(c, "gateRate", 1, { least: 0 });

@@ -20,7 +20,7 @@ import { cutOf } from "./finishing.js";
 import { narrowest } from "./fitWidths.js";
 import { gatesOf, keepAt } from "./gates.js";
 import type { MethodContext, PruningMethod } from "./method.js";
-import { knownSettings, numberSetting } from "./readSettings.js";
+import { numberSetting } from "./readSettings.js";
 import { searchThenTrain } from "./searchThenTrain.js";
 import { widest } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
@@ -137,7 +137,6 @@ export const halp: PruningMethod = {
   settings,
   run: (c) =>
     searchThenTrain(c, async (c) => {
-      knownSettings(c, settings);
       const share = numberSetting(c, "search", 0.25, { least: 0, most: 1 });
       const training = Math.max(1, Math.floor(share * c.meter.left));
       const prunings = Math.min(training, numberSetting(c, "prunings", 20, { least: 1, whole: true }));

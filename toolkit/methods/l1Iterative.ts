@@ -14,7 +14,7 @@ import { normScores, orderByScore } from "../prune/importance.js";
 import { fullWidths } from "./cost.js";
 import { type CutNet, narrowed, uncut } from "./cut.js";
 import type { MethodContext, PruningMethod } from "./method.js";
-import { choiceSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { choiceSetting, numberSetting } from "./readSettings.js";
 import { retrainingBy, retrainingNames } from "./retraining.js";
 import { trainSteps } from "./training.js";
 import { uniformWidths } from "./uniformWidths.js";
@@ -66,7 +66,6 @@ export const l1Iterative: PruningMethod = {
   describe: "Removes a fifth of the channels with the smallest L1 norm, retrains with a cyclic rate, and repeats.",
   settings,
   async run(c) {
-    knownSettings(c, settings);
     const share = numberSetting(c, "share", 0.2, { least: 0.01, most: 0.9 });
     const schedule = choiceSetting(c, "schedule", retrainingNames);
     const last = await aimed(c, (target) => uniformWidths(c, target));

@@ -35,7 +35,7 @@ import { withStatistics } from "./finishing.js";
 import { fitWidths } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { Cost, MethodContext, PruningMethod } from "./method.js";
-import { knownSettings, numberSetting } from "./readSettings.js";
+import { numberSetting } from "./readSettings.js";
 import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround, smallest, trainSandwich, widest } from "./slimmable.js";
 import { type SubNet, Supernet } from "./supernet.js";
@@ -171,7 +171,6 @@ export const latencySearch: PruningMethod = {
   settings,
   run: (c) =>
     searchThenTrain(c, async (c) => {
-      knownSettings(c, settings);
       const net = await Supernet.open(c);
       try {
         const space = new DesignSpace(c, net);

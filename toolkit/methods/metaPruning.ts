@@ -17,7 +17,7 @@ import { cutOf } from "./finishing.js";
 import { fitMeasured, fitWidths, narrowest } from "./fitWidths.js";
 import { keepAt } from "./gates.js";
 import type { MethodContext, PruningMethod } from "./method.js";
-import { knownSettings, numberSetting } from "./readSettings.js";
+import { numberSetting } from "./readSettings.js";
 import { searchThenTrain } from "./searchThenTrain.js";
 import { drawnAround } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
@@ -42,7 +42,6 @@ export const metaPruning: PruningMethod = {
   settings,
   run: (c) =>
     searchThenTrain(c, async (c) => {
-      knownSettings(c, settings);
       narrowest(c.cost, c.candidates);
       const net = await Supernet.open(c);
       const generator = await WeightGenerator.open({

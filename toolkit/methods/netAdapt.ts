@@ -22,7 +22,7 @@ import { cutOf } from "./finishing.js";
 import { narrowest } from "./fitWidths.js";
 import { gatesOf } from "./gates.js";
 import type { Cost, MethodContext, PruningMethod } from "./method.js";
-import { choiceSetting, flagSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { choiceSetting, flagSetting, numberSetting } from "./readSettings.js";
 import { searchThenTrain } from "./searchThenTrain.js";
 import { widest } from "./slimmable.js";
 import { Supernet } from "./supernet.js";
@@ -134,7 +134,6 @@ export const netAdapt: PruningMethod = {
   settings,
   run: (c) =>
     searchThenTrain(c, async (c) => {
-      knownSettings(c, settings);
       narrowest(c.cost, c.candidates);
       const iterations = numberSetting(c, "iterations", 10, { least: 1, whole: true });
       const images = numberSetting(c, "images", 256, { least: 1, whole: true });

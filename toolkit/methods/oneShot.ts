@@ -10,7 +10,7 @@ import { crossEntropy } from "../train/index.js";
 import { type CriterionName, type GroupScores, ordersOf, scoreGroups } from "./criteria.js";
 import { type CutNet, narrowed, prefixNet, uncut } from "./cut.js";
 import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
-import { choiceSetting, knownSettings } from "./readSettings.js";
+import { choiceSetting } from "./readSettings.js";
 import { retrainingBy, retrainingNames } from "./retraining.js";
 import { trainSteps } from "./training.js";
 import { uniformWidths } from "./uniformWidths.js";
@@ -68,7 +68,6 @@ function byCriterion(criterion: CriterionName, title: string, paper: string, des
     describe: `${describe} One cut, then retraining.`,
     settings,
     async run(c): Promise<MethodNet> {
-      knownSettings(c, settings);
       const scope = choiceSetting(c, "scope", ["layer", "global"]);
       const scores = await contextScores(c, c, criterion);
       const worth = comparable(new Map([...scores].map(([id, s]) => [id, s.scores])));
@@ -88,7 +87,6 @@ const uniform: PruningMethod = {
   describe: "The first channels of every layer, the same share of each, then retraining: the baseline.",
   settings: { schedule: settings.schedule },
   async run(c) {
-    knownSettings(c, { schedule: settings.schedule });
     const net = prefixNet(uncut(c), await aimed(c, (target) => uniformWidths(c, target)));
     return { graph: await retrained(c, net.graph), widths: net.widths };
   },

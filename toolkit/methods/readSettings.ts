@@ -1,19 +1,19 @@
 /** Settings of methods, read with the choices named where they do not fit. */
 import { UsageError } from "../graph/errors.js";
-import type { MethodContext } from "./method.js";
+import type { MethodContext, PruningMethod } from "./method.js";
 
 const refuse = (name: string, what: string, got: unknown): never => {
   throw new UsageError("method-setting", `the setting "${name}" must be ${what}, got ${String(got)}`);
 };
 
 /** Throws UsageError for settings that the method does not know. */
-export function knownSettings(c: MethodContext, known: Readonly<Record<string, string>>): void {
-  for (const name of Object.keys(c.settings)) {
-    if (Object.hasOwn(known, name)) continue;
-    throw new UsageError("method-setting", `there is no setting "${name}"`, {
-      hint: `the settings of this method are ${Object.keys(known).join(", ") || "none"}`,
-    });
-  }
+export function knownSettings(method: PruningMethod, settings: MethodContext["settings"]): void {
+  const known = Object.keys(method.settings ?? {});
+  const odd = Object.keys(settings).find((name) => !known.includes(name));
+  if (odd === undefined) return;
+  throw new UsageError("method-setting", `${method.name} has no setting "${odd}"`, {
+    hint: known.length > 0 ? `its settings are ${known.join(", ")}` : "it has none",
+  });
 }
 
 /** A number within bounds, both included. */

@@ -23,7 +23,7 @@ import { fullWidths } from "./cost.js";
 import { type CutNet, withKept } from "./cut.js";
 import { statisticsSteps, withStatistics } from "./finishing.js";
 import type { Cost, MethodContext, PruningMethod } from "./method.js";
-import { knownSettings, numberSetting } from "./readSettings.js";
+import { numberSetting } from "./readSettings.js";
 import { Supernet } from "./supernet.js";
 
 const settings = {
@@ -78,7 +78,6 @@ export const resRep: PruningMethod = {
     "Trains 1x1 compactors behind inner convolutions to forget rows, and merges what is left without changing the outputs. Residual streams keep their widths.",
   settings,
   async run(c) {
-    knownSettings(c, settings);
     const { graph, compactors, skipped } = insertCompactors(c.graph, c.groups);
     for (const [id, reason] of skipped) c.onNote?.(`"${id}" keeps its width: ${reason}`);
     const least = c.cost.of(new Map(compactors.map((e) => [e.group, 1])));

@@ -22,7 +22,7 @@ import { tensorsOf } from "./context.js";
 import { prefixNet, uncut } from "./cut.js";
 import { chooseCut } from "./edgefit.js";
 import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
-import { choiceSetting, knownSettings } from "./readSettings.js";
+import { choiceSetting } from "./readSettings.js";
 import { reinitialized } from "./reinitialize.js";
 import { trainSteps } from "./training.js";
 import { uniformWidths } from "./uniformWidths.js";
@@ -49,7 +49,6 @@ function fromScratch(name: string, title: string, describe: string, equalCompute
     describe,
     settings,
     async run(c): Promise<MethodNet> {
-      knownSettings(c, settings);
       const net = prefixNet(uncut(c), await architecture(c));
       const longer = equalCompute ? Math.min(LONGEST, costsOf(c.graph).macs / costsOf(net.graph).macs) : 1;
       const graph = await trainSteps(c, reinitialized(net.graph, c.seed), {

@@ -22,7 +22,7 @@ import { type Optimizer, retrainingSchedule } from "../train/index.js";
 import { type CutNet, narrowed, uncut } from "./cut.js";
 import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
 import { groupLasso, l1Penalty } from "./penalties.js";
-import { knownSettings, numberSetting } from "./readSettings.js";
+import { numberSetting } from "./readSettings.js";
 import { trainSteps } from "./training.js";
 import { aimed, globalWidths } from "./widths.js";
 
@@ -37,7 +37,6 @@ async function sparseThenCut(
   penalised: (inner: Optimizer, lambda: number) => Optimizer,
   scoresOf: (net: CutNet) => Map<string, Float64Array>,
 ): Promise<MethodNet> {
-  knownSettings(c, settings);
   const lambda = numberSetting(c, "lambda", 1e-4, { least: 0, most: 1 });
   const share = numberSetting(c, "sparsity", 0.4, { least: 0, most: 1 });
   const graph = await trainSteps(c, c.graph, {

@@ -22,7 +22,7 @@ import { narrowed, uncut } from "./cut.js";
 import { countOf, type Masks, magnitudes, maskable, masked, topMasks } from "./masks.js";
 import type { MethodContext, MethodNet, PruningMethod } from "./method.js";
 import { scoredBatches } from "./oneShot.js";
-import { choiceSetting, knownSettings, numberSetting } from "./readSettings.js";
+import { choiceSetting, numberSetting } from "./readSettings.js";
 import { reinitialized } from "./reinitialize.js";
 import { retrainingBy, retrainingNames } from "./retraining.js";
 import { trainSteps } from "./training.js";
@@ -60,7 +60,6 @@ export const magnitude: PruningMethod = {
     "Sets the smallest weights of all layers to zero, in rounds, and retrains the others. No faster on dense runtimes.",
   settings: magnitudeSettings,
   async run(c) {
-    knownSettings(c, magnitudeSettings);
     const rounds = numberSetting(c, "rounds", 3, { least: 1, most: 100, whole: true });
     const schedule = retrainingBy(choiceSetting(c, "schedule", retrainingNames), c.recipe.learningRate);
     const names = maskable(c.graph);
@@ -99,7 +98,6 @@ export const lottery: PruningMethod = {
     "Trains fresh weights, takes out the smallest, sets the others back to the start, repeats, and trains the ticket. No faster on dense runtimes.",
   settings: lotterySettings,
   async run(c) {
-    knownSettings(c, lotterySettings);
     const rounds = numberSetting(c, "rounds", 3, { least: 1, most: 100, whole: true });
     const steps = Math.floor(c.meter.left / (rounds + 1));
     const rewind = numberSetting(c, "rewind", 0, { least: 0, most: Math.max(0, steps - 1), whole: true });
@@ -159,7 +157,6 @@ export const snip: PruningMethod = {
     "Scores every connection of a fresh net on one batch, takes the least sensitive out, trains the rest. No faster on dense runtimes.",
   settings: {},
   async run(c) {
-    knownSettings(c, {});
     const fresh = reinitialized(c.graph, c.seed);
     const scores = await snipScores(c, fresh, maskable(fresh));
     const total = [...scores.values()].reduce((n, s) => n + s.length, 0);
@@ -187,7 +184,6 @@ export const snipChannels: PruningMethod = {
     "Adds SNIP's scores up over each channel's weights, removes the least sensitive channels before training, trains the rest.",
   settings: channelSettings,
   async run(c) {
-    knownSettings(c, channelSettings);
     const scope = choiceSetting(c, "scope", ["layer", "global"] as const);
     const fresh = reinitialized(c.graph, c.seed);
     const single = await snipScores(c, fresh, maskable(fresh));
