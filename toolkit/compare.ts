@@ -5,6 +5,7 @@ import { openRun, type StoredRun } from "./compareStore.js";
 import { EdgefitError, isEdgefitError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
 import type { ProgressEvent } from "./graph/progress.js";
+import { remarks } from "./graph/remarks.js";
 import { runMethod } from "./methods/context.js";
 import { type MethodResult, methodNamed, type PruningMethod } from "./methods/index.js";
 import { knownSettings } from "./methods/readSettings.js";
@@ -41,12 +42,7 @@ export async function compare(o: CompareOptions): Promise<CompareResult> {
     throw new EdgefitError("no-method", "name at least one method", { hint: "--methods l1,dmcp" });
   // Before anything is measured: a slip in a setting should not cost an hour.
   for (const [name, own] of Object.entries(o.settings ?? {})) knownSettings(methodNamed(name), own);
-  const warnings: string[] = [];
-  const warn = (text: string): void => {
-    if (warnings.includes(text)) return;
-    warnings.push(text);
-    o.onWarning?.(text);
-  };
+  const { said: warnings, say: warn } = remarks(o.onWarning);
   const subject = await openSubject(o);
   const device = await openDevice(o);
   try {

@@ -2,6 +2,7 @@
 import type { Budget, Percentile } from "./budget.js";
 import { BudgetError } from "./graph/errors.js";
 import type { Graph } from "./graph/graph.js";
+import { remarks } from "./graph/remarks.js";
 import type { Tensor } from "./graph/tensor.js";
 import { defaultCacheDir, type Precision } from "./latency/index.js";
 import {
@@ -63,12 +64,7 @@ export async function prepare(
   groups: ChannelGroups,
   device: OpenDevice,
 ): Promise<Fitting> {
-  const warnings: string[] = [];
-  const warn = (text: string): void => {
-    if (warnings.includes(text)) return;
-    warnings.push(text);
-    o.onWarning?.(text);
-  };
+  const { said: warnings, say: warn } = remarks(o.onWarning);
   const wanted = o.calibrationImages ?? DEFAULT_CALIBRATION_IMAGES;
   const images = await loadImages(subject, wanted, o.seed, warn);
   for (const text of remarksOn(subject)) warn(text);

@@ -2,6 +2,7 @@
 import type { Dataset } from "./data/index.js";
 import { UsageError } from "./graph/errors.js";
 import { cloneGraph, type Graph } from "./graph/graph.js";
+import { remarks } from "./graph/remarks.js";
 import { type Judge, openJudge } from "./judge.js";
 import { type LayerTime, layerTimes } from "./layerTimes.js";
 import { feedsFor, type OpenDevice, oneCall, openDevice, ratioOf, type Timed, timeTogether } from "./onDevice.js";
@@ -56,12 +57,7 @@ export async function quantizeModel(o: QuantizeModelOptions): Promise<QuantizedM
     });
   }
   const begin = performance.now();
-  const warnings: string[] = [];
-  const warn = (text: string): void => {
-    if (warnings.includes(text)) return;
-    warnings.push(text);
-    o.onWarning?.(text);
-  };
+  const { said: warnings, say: warn } = remarks(o.onWarning);
   const subject = await openSubject(o);
   checkNames(prepareForQuantization(subject.graph), o.keepFloat ?? []);
   for (const text of remarksOn(subject)) warn(text);

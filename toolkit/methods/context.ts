@@ -2,6 +2,7 @@
 import type { Split } from "../data/dataset.js";
 import { UsageError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
+import { remarks } from "../graph/remarks.js";
 import { floats, type Tensor } from "../graph/tensor.js";
 import { tidy } from "../graph/tidy.js";
 import { widthGrid } from "../latency/index.js";
@@ -106,12 +107,7 @@ export async function tensorsOf(g: Graph, split: Split, images: number): Promise
 export async function runMethod(method: PruningMethod, c: MethodContext): Promise<MethodResult> {
   knownSettings(method, c.settings);
   const started = performance.now();
-  const notes: string[] = [];
-  const onNote = (note: string): void => {
-    if (notes.includes(note)) return;
-    notes.push(note);
-    c.onNote?.(note);
-  };
+  const { said: notes, say: onNote } = remarks(c.onNote);
   const net = await method.run({ ...c, onNote });
   const { used, total, spent, history } = c.meter;
   if (used > 1.02 * total) onNote(`it spent ${Math.round(used)} steps where the budget is ${total}`);
