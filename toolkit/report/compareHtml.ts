@@ -1,9 +1,9 @@
 /** A comparison of pruning methods as one page: accuracy against latency, multiplications and parameters, cost, widths, table. */
 import type { ComparedMethod, Comparison } from "./compareSchema.js";
 import { formatCount, formatMs, formatPercent, formatRatio, formatSeconds } from "./format.js";
-import { html, Markup } from "./markup.js";
+import { html, type Markup } from "./markup.js";
+import { page } from "./page.js";
 import { type ScatterPoint, scatter } from "./scatter.js";
-import { STYLE } from "./style.js";
 
 /** The method of highest accuracy among those within the budget; undefined when none is. */
 export function bestOf(r: Comparison): ComparedMethod | undefined {
@@ -19,18 +19,10 @@ export function renderComparisonHtml(r: Comparison): string {
     : `${r.model.file} at ${r.budget.text}: no method met the budget`;
   const { recipe } = r;
   const unit = r.budget.unit === "ms" ? "latency" : "multiply-accumulates";
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="edgefit ${r.tool.version}">
-<title>${title}</title>
-<style>${new Markup(STYLE)}</style>
-</head>
-<body>
-<main>
-<header>
+  return page(
+    title,
+    r.tool.version,
+    html`<header>
 <p class="muted">edgefit ${r.tool.version}, ${new Date(r.date).toUTCString()}</p>
 <h1>${title}</h1>
 <p class="muted">${r.methods.length} pruning methods, ${recipe.steps} steps of ${recipe.batchSize} images for each (${Number(recipe.epochs.toFixed(2))} passes over ${r.data.train} images of ${r.data.name}), search included; ${r.data.test} test images; ${r.device.cpu}, ${r.device.runtime}, ${r.device.threads} ${r.device.threads === 1 ? "thread" : "threads"}</p>
@@ -49,11 +41,8 @@ ${plot(r, "Accuracy against parameters", "thousands of parameters", (m) => m.par
 ${plot(r, "Accuracy against the cost of training", "steps, a forward pass counted as a third", (m) => ("steps" in m ? m.steps.used : 0), String, undefined, false)}
 ${widths(r)}
 ${notes(r)}
-<footer>The same figures for programs: <code>compare.json</code>.</footer>
-</main>
-</body>
-</html>
-`.toString();
+<footer>The same figures for programs: <code>compare.json</code>.</footer>`,
+  ).text;
 }
 
 const tile = (name: string, value: string, remark: string): Markup =>

@@ -10,10 +10,10 @@ import {
   latencyAt,
   significant,
 } from "./format.js";
-import { html, Markup } from "./markup.js";
+import { html, type Markup } from "./markup.js";
+import { page } from "./page.js";
 import { budgetBar, layerBars, paretoPlot, qualityOf, shareBar } from "./plots.js";
 import type { Agreement, FitReport, ModelFigures } from "./schema.js";
-import { STYLE } from "./style.js";
 
 /** `2.14x faster, 0.35 points lost`: the result in one line, the same on the page and in the terminal. */
 export function headline(r: FitReport): string {
@@ -39,18 +39,10 @@ function qualityChange(r: FitReport): string {
 /** The page as text. All names and messages are escaped. */
 export function renderHtml(r: FitReport): string {
   const title = `${r.model.file}: ${headline(r)}`;
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="edgefit ${r.tool.version}">
-<title>${title}</title>
-<style>${new Markup(STYLE)}</style>
-</head>
-<body>
-<main>
-${hero(r)}
+  return page(
+    title,
+    r.tool.version,
+    html`${hero(r)}
 ${warnings(r)}
 ${beforeAfter(r)}
 ${candidates(r)}
@@ -58,11 +50,8 @@ ${layers(r)}
 ${groups(r)}
 ${prediction(r)}
 ${conditions(r)}
-<footer>edgefit ${r.tool.version}, ${new Date(r.date).toUTCString()}. The same figures for programs: <code>report.json</code>.</footer>
-</main>
-</body>
-</html>
-`.text;
+<footer>edgefit ${r.tool.version}, ${new Date(r.date).toUTCString()}. The same figures for programs: <code>report.json</code>.</footer>`,
+  ).text;
 }
 
 const isPredicted = (r: FitReport): boolean => r.latencySource === "predicted";

@@ -1,8 +1,8 @@
 /** The page of a quantisation: what became of every layer, most harmful first, with histograms. Loads nothing, runs no script. */
 import { formatBytes, formatMs, formatPercent, formatPoints, formatRatio, significant } from "./format.js";
-import { html, Markup } from "./markup.js";
+import { html, type Markup } from "./markup.js";
+import { page } from "./page.js";
 import type { QuantizedLayer, QuantizeReport } from "./quantizeSchema.js";
-import { STYLE } from "./style.js";
 
 const ANSWERS: Record<QuantizeReport["answer"], string> = {
   int8: "INT8 throughout",
@@ -26,18 +26,10 @@ const testText = (t: NonNullable<QuantizeReport["test"]>): string =>
 /** The page as text. All names and messages are escaped. */
 export function renderQuantizeHtml(r: QuantizeReport): string {
   const title = `${r.model.file}: ${quantizeHeadline(r)}`;
-  return html`<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="edgefit ${r.tool.version}">
-<title>${title}</title>
-<style>${new Markup(STYLE)}</style>
-</head>
-<body>
-<main>
-<header>
+  return page(
+    title,
+    r.tool.version,
+    html`<header>
 <div class="muted">${r.model.file}${r.device ? ` on ${r.device.cpu}` : ""}</div>
 <h1>${quantizeHeadline(r)}</h1>
 ${r.why ? html`<p>${r.why}</p>` : null}
@@ -47,11 +39,8 @@ ${warnings(r)}
 ${layers(r)}
 ${candidates(r)}
 ${settings(r)}
-<footer>edgefit ${r.tool.version}, ${new Date(r.date).toUTCString()}.</footer>
-</main>
-</body>
-</html>
-`.text;
+<footer>edgefit ${r.tool.version}, ${new Date(r.date).toUTCString()}.</footer>`,
+  ).text;
 }
 
 function tiles(r: QuantizeReport): Markup[] {
