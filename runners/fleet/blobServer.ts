@@ -1,7 +1,7 @@
 /** Blobs over HTTP: routes for a server that has a store, and a store that is such a server at another place. */
-import { timingSafeEqual } from "node:crypto";
 import type { FastifyInstance } from "fastify";
 import { DeviceError } from "../errors.js";
+import { sameSecret } from "../secret.js";
 import { type BlobStore, checked, hashOf, hashSchema, missing } from "./blobs.js";
 
 /** Largest blob that is accepted over HTTP, in bytes. */
@@ -17,9 +17,7 @@ export async function serveBlobs(app: FastifyInstance, store: BlobStore, token: 
       done(null, body),
     );
     scope.addHook("onRequest", async (request, reply) => {
-      const given = Buffer.from(request.headers.authorization ?? "");
-      const wanted = Buffer.from(`Bearer ${token}`);
-      if (given.length !== wanted.length || !timingSafeEqual(given, wanted)) await reply.code(401).send();
+      if (!sameSecret(request.headers.authorization ?? "", `Bearer ${token}`)) await reply.code(401).send();
     });
     scope.get<{ Params: { hash: string } }>("/blobs/:hash", async ({ params: { hash } }, reply) => {
       if (!hashSchema.safeParse(hash).success) return reply.code(404).send();

@@ -1,5 +1,6 @@
 /** A hub as a worker: every device that joins it takes jobs of a queue, as long as it stays. */
 import type { Redis } from "ioredis";
+import { slug } from "../hub/facts.js";
 import { openHubDevice } from "../hub/open.js";
 import type { DeviceState, Registry } from "../hub/registry.js";
 import type { DeviceRunner } from "../runner.js";
@@ -24,12 +25,6 @@ export interface HubWorkerOptions {
 
 /** The hub takes a lost device's job back at once; the queue gives it to another, or to the same one when it is here again. */
 const PATIENCE_MS = 1_000;
-
-const slug = (text: string): string =>
-  text
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, "-")
-    .replaceAll(/^-|-$/g, "");
 
 /** Devices that are measured alike by default: same system, kind of runtime and threads. Give phones of one model a hub and a class of their own. */
 export const classOf = ({ facts }: Pick<DeviceState, "facts">): string =>

@@ -65,7 +65,8 @@ export function deviceName({ page, machine, device }: Hello): string {
   return slug(`${browser}-${platformOf(agent)}`);
 }
 
-const slug = (text: string): string =>
+/** A text as part of a name: lower-case letters, digits and single hyphens, 40 at most. */
+export const slug = (text: string): string =>
   text
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, "-")

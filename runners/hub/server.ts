@@ -2,13 +2,14 @@
  * The server that devices join: it hands out the page, and holds one socket per device. Pages served here are isolated
  * (threads, fine clock) wherever the browser counts the address as secure.
  */
-import { randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import fastify, { type FastifyInstance } from "fastify";
 import { type WebSocket, WebSocketServer } from "ws";
 import { DeviceError } from "../errors.js";
+import { sameSecret } from "../secret.js";
 import { CLOSED } from "../web/hello.js";
 import { CONTROL, serveClient, serveList } from "./control.js";
 import { type JoinedDevice, receiveDevice } from "./joined.js";
@@ -52,9 +53,9 @@ export async function openHub(o: HubOptions = {}): Promise<Hub> {
   const limits = { ...LIMITS, ...o.limits };
   const host = o.host ?? "127.0.0.1";
   const devices = new Registry();
-  const isToken = (given: string) => same(given, token);
+  const isToken = (given: string) => sameSecret(given, token);
   const isControl = (authorization = "") =>
-    o.controlToken !== undefined && same(authorization, `Bearer ${o.controlToken}`);
+    o.controlToken !== undefined && sameSecret(authorization, `Bearer ${o.controlToken}`);
 
   const sockets = new WebSocketServer({ noServer: true, maxPayload: limits.messageBytes });
   const open = new Set<WebSocket>();
@@ -167,8 +168,3 @@ export async function openHub(o: HubOptions = {}): Promise<Hub> {
 }
 
 const portOf = (app: FastifyInstance): number => (app.server.address() as AddressInfo).port;
-
-function same(given: string, wanted: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(wanted)];
-  return a.length === b.length && timingSafeEqual(a, b);
-}
