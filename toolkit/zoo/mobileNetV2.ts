@@ -42,7 +42,8 @@ const published = (secondStride: number): readonly InvertedResidualStage[] => [
 
 const STEM_CHANNELS = 32;
 
-function invertedResidual(
+/** One block of the paper, figure 3b: widened, filtered per channel, narrowed; the input added where size and channels stay. */
+export function invertedResidual(
   net: LayerBuilder,
   x: Feature,
   name: string,

@@ -2,31 +2,12 @@
 import { attr, type Graph } from "../../../toolkit/graph/graph.js";
 import { floats } from "../../../toolkit/graph/tensor.js";
 import { type Feature, LayerBuilder } from "../../../toolkit/zoo/layers.js";
+import { invertedResidual } from "../../../toolkit/zoo/mobileNetV2.js";
 import { ANSWERS, CROP, LOCATOR } from "../pipeline/layout.js";
 import { randomStream } from "../random.js";
 
 /** Stream family of the last layers' weights. */
 const WEIGHT_FAMILY = 1020;
-
-function block(
-  net: LayerBuilder,
-  x: Feature,
-  name: string,
-  o: { to: number; expand: number; stride: number },
-): Feature {
-  const inner = x.channels * o.expand;
-  let y = x;
-  if (o.expand !== 1) y = net.conv(y, `${name}.expand`, { to: inner, kernel: 1, activation: "relu6" });
-  y = net.conv(y, `${name}.depthwise`, {
-    to: inner,
-    kernel: 3,
-    stride: o.stride,
-    depthwise: true,
-    activation: "relu6",
-  });
-  y = net.conv(y, `${name}.project`, { to: o.to, kernel: 1, activation: "none" });
-  return o.stride === 1 && x.channels === o.to ? net.add(y, x, name) : y;
-}
 
 /** Weights of a layer that answers with numbers, drawn small so that training starts near the bias. */
 function drawn(seed: number, index: number, dims: readonly number[], deviation: number) {
@@ -47,11 +28,11 @@ export function buildLocator(seed: number): Graph {
   const { g } = net;
   let x: Feature = { ref: g.input("image", ["N", 3, LOCATOR.height, LOCATOR.width]), channels: 3 };
   x = net.conv(x, "stem", { to: 16, kernel: 3, stride: 2, activation: "relu6" });
-  x = block(net, x, "blocks.0", { to: 24, expand: 2, stride: 2 });
-  x = block(net, x, "blocks.1", { to: 24, expand: 2, stride: 1 });
-  x = block(net, x, "blocks.2", { to: 48, expand: 3, stride: 2 });
-  x = block(net, x, "blocks.3", { to: 48, expand: 3, stride: 1 });
-  x = block(net, x, "blocks.4", { to: 48, expand: 3, stride: 1 });
+  x = invertedResidual(net, x, "blocks.0", { to: 24, expand: 2, stride: 2 });
+  x = invertedResidual(net, x, "blocks.1", { to: 24, expand: 2, stride: 1 });
+  x = invertedResidual(net, x, "blocks.2", { to: 48, expand: 3, stride: 2 });
+  x = invertedResidual(net, x, "blocks.3", { to: 48, expand: 3, stride: 1 });
+  x = invertedResidual(net, x, "blocks.4", { to: 48, expand: 3, stride: 1 });
   x = net.conv(x, "head", { to: 64, kernel: 3, activation: "relu6" });
   for (const [i, [name, channels, bias]] of (
     [
@@ -73,12 +54,12 @@ export function buildReader(seed: number): Graph {
   const { g } = net;
   let x: Feature = { ref: g.input("image", ["N", 3, CROP.side, CROP.side]), channels: 3 };
   x = net.conv(x, "stem", { to: 16, kernel: 3, stride: 2, activation: "relu6" });
-  x = block(net, x, "blocks.0", { to: 24, expand: 2, stride: 2 });
-  x = block(net, x, "blocks.1", { to: 24, expand: 3, stride: 1 });
-  x = block(net, x, "blocks.2", { to: 48, expand: 3, stride: 2 });
-  x = block(net, x, "blocks.3", { to: 48, expand: 3, stride: 1 });
-  x = block(net, x, "blocks.4", { to: 64, expand: 3, stride: 2 });
-  x = block(net, x, "blocks.5", { to: 64, expand: 3, stride: 1 });
+  x = invertedResidual(net, x, "blocks.0", { to: 24, expand: 2, stride: 2 });
+  x = invertedResidual(net, x, "blocks.1", { to: 24, expand: 3, stride: 1 });
+  x = invertedResidual(net, x, "blocks.2", { to: 48, expand: 3, stride: 2 });
+  x = invertedResidual(net, x, "blocks.3", { to: 48, expand: 3, stride: 1 });
+  x = invertedResidual(net, x, "blocks.4", { to: 64, expand: 3, stride: 2 });
+  x = invertedResidual(net, x, "blocks.5", { to: 64, expand: 3, stride: 1 });
   x = net.conv(x, "narrow", { to: 32, kernel: 1, activation: "relu6" });
   // Where things are in the crop matters, so nothing is pooled.
   const places = 32 * 6 * 6;

@@ -6,6 +6,15 @@ export interface FaceBox extends Region {
   score: number;
 }
 
+/** The box in a picture that is `scale` times as large. */
+export const scaledBox = (b: FaceBox, scale: number): FaceBox => ({
+  x: b.x * scale,
+  y: b.y * scale,
+  width: b.width * scale,
+  height: b.height * scale,
+  score: b.score,
+});
+
 /** Intersection over union. */
 export function overlap(a: Region, b: Region): number {
   const width = Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x);

@@ -1,7 +1,7 @@
 /** The project's own locator and reader, trained on rendered drivers. */
 
 import type { PicturePoint } from "../geometry/headPose.js";
-import { bestBoxes, type FaceBox } from "./boxes.js";
+import { bestBoxes, type FaceBox, scaledBox } from "./boxes.js";
 import { type Frame, letterbox, type Region, sampleRegion } from "./frame.js";
 import {
   ANGLE_UNIT,
@@ -51,13 +51,7 @@ export function ownLocator(net: Net, minScore = 0.5): FaceLocator {
       const { score, box } = await net.run({ data: input, dims: [1, 3, LOCATOR.height, LOCATOR.width] });
       const ran = now();
       const scale = region.width / LOCATOR.width;
-      const faces = decodeCells(score, box, minScore).map((b) => ({
-        x: b.x * scale,
-        y: b.y * scale,
-        width: b.width * scale,
-        height: b.height * scale,
-        score: b.score,
-      }));
+      const faces = decodeCells(score, box, minScore).map((b) => scaledBox(b, scale));
       return { faces, times: { prepareMs: prepared - start, runMs: ran - prepared } };
     },
     close: () => net.close(),

@@ -2,7 +2,7 @@
  * YuNet (Wu, Peng, Yu 2023, "YuNet: A Tiny Millisecond-level Face Detector") as libfacedetection.train exports it: BGR 0..255 in;
  * per stride 8, 16 and 32 class and object scores, boxes and five points out.
  */
-import { bestBoxes, type FaceBox } from "./boxes.js";
+import { bestBoxes, type FaceBox, scaledBox } from "./boxes.js";
 import { letterbox, sampleRegion } from "./frame.js";
 import type { Net, Values } from "./net.js";
 import type { FaceLocator, Signature } from "./stack.js";
@@ -56,13 +56,7 @@ export function yunetLocator(net: Net, minScore = 0.6): FaceLocator {
       const outputs = await net.run({ data, dims: [1, 3, height, width] });
       const ran = now();
       const scale = region.width / width;
-      const faces = bestBoxes(decodeYunet(outputs, width, minScore)).map((b) => ({
-        x: b.x * scale,
-        y: b.y * scale,
-        width: b.width * scale,
-        height: b.height * scale,
-        score: b.score,
-      }));
+      const faces = bestBoxes(decodeYunet(outputs, width, minScore)).map((b) => scaledBox(b, scale));
       return { faces, times: { prepareMs: prepared - start, runMs: ran - prepared } };
     },
     close: () => net.close(),
