@@ -1,7 +1,5 @@
-/** The page's scripts, bundled from the sources beside this file or from their compiled form. */
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+/** The scripts of the page that devices open. */
+import { bundleForBrowser } from "../bundleForBrowser.js";
 
 let bundled: Promise<Map<string, string>> | undefined;
 
@@ -12,20 +10,13 @@ export function pageScripts(): Promise<Map<string, string>> {
 }
 
 async function bundle(): Promise<Map<string, string>> {
-  const here = fileURLToPath(import.meta.url);
-  const extension = here.endsWith(".ts") ? "ts" : "js";
-  const { outputFiles } = await build({
-    entryPoints: ["page", "worker"].map((name) => join(here, `../../web/${name}.${extension}`)),
-    bundle: true,
-    write: false,
-    outdir: "/",
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-    minify: true,
-    // The hub's own files: found at run time, by URL.
+  const files = await bundleForBrowser({
+    near: import.meta.url,
+    folder: "../web",
+    names: ["page", "worker"],
+    // The hub's own files.
     external: ["/ort/*"],
-    logLevel: "silent",
   });
-  return new Map(outputFiles.map((f) => [f.path.split(/[/\\]/).at(-1)!, f.text]));
+  const text = new TextDecoder();
+  return new Map([...files].map(([name, bytes]) => [name, text.decode(bytes)]));
 }

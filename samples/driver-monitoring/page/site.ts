@@ -3,8 +3,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { bundleForBrowser } from "../../../runners/bundleForBrowser.js";
 import type { StackChoice } from "../pipeline/kinds.js";
 import { PAGE } from "./html.js";
 import type { PageConfig } from "./messages.js";
@@ -27,23 +26,8 @@ export const mediaTypes: Readonly<Record<string, string>> = {
 /** Media type of a file of the site. */
 export const typeOf = (path: string): string => mediaTypes[path.split(".").at(-1) ?? ""] ?? "application/octet-stream";
 
-async function bundle(names: readonly string[], define: Record<string, string>): Promise<Map<string, Uint8Array>> {
-  const here = fileURLToPath(import.meta.url);
-  const extension = here.endsWith(".ts") ? "ts" : "js";
-  const { outputFiles } = await build({
-    entryPoints: names.map((name) => join(dirname(here), `${name}.${extension}`)),
-    bundle: true,
-    write: false,
-    outdir: "/",
-    format: "esm",
-    platform: "browser",
-    target: "es2022",
-    minify: true,
-    define,
-    logLevel: "silent",
-  });
-  return new Map(outputFiles.map((f) => [f.path.split(/[/\\]/).at(-1)!, f.contents]));
-}
+const bundle = (names: readonly string[], define: Record<string, string> = {}) =>
+  bundleForBrowser({ near: import.meta.url, folder: ".", names, define });
 
 /** Collects the page, its scripts, the models (`at` names their files) and the runtime. */
 export async function buildSite(stack: StackChoice): Promise<Site> {
@@ -62,7 +46,7 @@ export async function buildSite(stack: StackChoice): Promise<Site> {
   };
   files.set("index.html", text.encode(PAGE));
   files.set("config.json", text.encode(JSON.stringify(config)));
-  for (const [name, bytes] of await bundle(["page", "worker"], {})) files.set(name, bytes);
+  for (const [name, bytes] of await bundle(["page", "worker"])) files.set(name, bytes);
   files.set("models/locator.onnx", await readFile(stack.locator.at));
   files.set("models/reader.onnx", await readFile(stack.reader.at));
   if (stack.reader.eyes !== undefined) files.set("models/eyes.onnx", await readFile(stack.reader.eyes));
