@@ -1,12 +1,12 @@
 /** The answering side of a queue for one device: takes jobs of its class and its own, one at a time, and says that it is there. */
 import type { Redis } from "ioredis";
-import { DeviceError, toErrorData } from "../errors.js";
 import { PROTOCOL_VERSION } from "../protocol.js";
 import type { DeviceRunner } from "../runner.js";
 import type { BlobStore } from "./blobs.js";
 import { executeDeviceJob } from "./execute.js";
 import { deviceJobSchema, type JobAnswer } from "./jobs.js";
-import { bullmq, classQueue, connectionOf, deviceQueue, PREFIX, type QueueAddress } from "./redis.js";
+import { checkedPayload, openQueueWorker, type QueueJob } from "./queueWorker.js";
+import { classQueue, deviceQueue, type QueueAddress } from "./redis.js";
 import { announce } from "./registry.js";
 
 export interface DeviceWorkerOptions {
@@ -31,17 +31,11 @@ export interface DeviceWorker {
   close(): Promise<void>;
 }
 
-/** A lock is lost, and its job taken by another, when a worker has not been heard of for this long. */
-const LOCK_MS = 15_000;
-const STALLED_MS = 5_000;
-/** A killed worker is no fault of its job: it may happen often before the job counts as failed. */
-const STALLS = 1_000;
 /** The device is gone, not the job wrong: the job goes back whole. */
 const GONE = new Set(["device-lost", "runner-closed", "worker-died", "device-silent"]);
 
 /** Joins a device to the queue. Throws DeviceError where its class runs other versions. */
 export async function openDeviceWorker(o: DeviceWorkerOptions): Promise<DeviceWorker> {
-  const { Worker, UnrecoverableError, WaitingError } = await bullmq();
   const facts = await o.runner.describe();
   const { package: name, version, provider } = facts.runtime;
   const presence = await announce(o.redis, {
@@ -51,71 +45,47 @@ export async function openDeviceWorker(o: DeviceWorkerOptions): Promise<DeviceWo
     versions: { edgefit: o.version, protocol: PROTOCOL_VERSION, runtime: `${name} ${version}`, provider },
   });
   const counts = { done: 0, failed: 0 };
-  const stopping = new AbortController();
   let turn: Promise<unknown> = Promise.resolve();
   let gone: Error | undefined;
 
-  const workers = [classQueue(o.class), deviceQueue(o.id)].map((queue) => {
-    const worker = new Worker(
-      queue,
-      async (job, token): Promise<JobAnswer> => {
-        const parsed = deviceJobSchema.safeParse(job.data);
-        if (!parsed.success) {
-          const { path, message } = parsed.error.issues[0];
-          const text = `the job is malformed at ${path.join(".") || "its top"}: ${message}`;
-          throw new UnrecoverableError(JSON.stringify({ code: "job-malformed", message: text, where: job.id }));
-        }
-        // The device does one thing at a time, whichever of its two queues asks.
-        const mine = turn.then(async () => {
-          if (gone) throw gone;
-          await presence.update({ state: "busy" });
-          return executeDeviceJob(o.runner, parsed.data, o.blobs, stopping.signal);
-        });
-        turn = mine.catch(() => {});
-        try {
-          return { answer: await mine, by: o.id };
-        } catch (error) {
-          const data = toErrorData(error, "device-failed");
-          if (GONE.has(data.code) || stopping.signal.aborted) {
-            gone ??= error as Error;
-            await job.moveToWait(token);
-            leave();
-            throw new WaitingError();
-          }
-          throw new Error(JSON.stringify(data));
-        }
-      },
-      {
-        connection: connectionOf(o.address),
-        prefix: PREFIX,
-        concurrency: 1,
-        lockDuration: LOCK_MS,
-        stalledInterval: STALLED_MS,
-        maxStalledCount: STALLS,
-      },
-    );
-    const ended = (ok: boolean): void => {
-      counts[ok ? "done" : "failed"]++;
-      void presence.update({ state: "ready", ...counts }).catch(() => {});
-      o.onJob?.({ ok, queue });
-    };
-    worker.on("completed", () => ended(true));
-    worker.on("failed", () => ended(false));
-    worker.on("error", () => {}); // connections come back by themselves
-    return worker;
-  });
-
+  const work = async ({ id, data }: QueueJob): Promise<JobAnswer> => {
+    const job = checkedPayload(deviceJobSchema, data, id);
+    // The device does one thing at a time, whichever of its two queues asks.
+    const mine = turn.then(async () => {
+      if (gone) throw gone;
+      await presence.update({ state: "busy" });
+      return executeDeviceJob(o.runner, job, o.blobs);
+    });
+    turn = mine.catch(() => {});
+    return { answer: await mine, by: o.id };
+  };
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     closing ??= (async () => {
-      await Promise.allSettled(workers.map((w) => w.close()));
+      await Promise.allSettled(workers.map(async (w) => (await w).close()));
       await presence.leave().catch(() => {});
     })();
     return closing;
   };
-  /** The device has gone by itself. Not awaited by the job that found out, as closing waits for that job. */
-  const leave = (): void => {
-    void close().then(() => o.onGone?.(gone ?? new DeviceError("device-lost", "the device has gone")));
-  };
+  const workers = [classQueue(o.class), deviceQueue(o.id)].map((queue) =>
+    openQueueWorker({
+      address: o.address,
+      queue,
+      work,
+      failure: "device-failed",
+      isNobodysFault: ({ code }) => GONE.has(code),
+      onGivenBack(error) {
+        gone ??= error;
+        // Not awaited by the job that found out, as closing waits for that job.
+        void close().then(() => o.onGone?.(error));
+      },
+      onEnd({ ok }) {
+        counts[ok ? "done" : "failed"]++;
+        void presence.update({ state: "ready", ...counts }).catch(() => {});
+        o.onJob?.({ ok, queue });
+      },
+    }),
+  );
+  await Promise.all(workers);
   return { id: o.id, close };
 }

@@ -26,20 +26,14 @@ export function decodeFeeds(bytes: Uint8Array): Feeds {
 }
 
 /** Runs the job and returns the hash of its answer. Whatever the runner throws passes through, once the models are closed. */
-export async function executeDeviceJob(
-  runner: DeviceRunner,
-  job: DeviceJob,
-  blobs: BlobStore,
-  signal?: AbortSignal,
-): Promise<string> {
+export async function executeDeviceJob(runner: DeviceRunner, job: DeviceJob, blobs: BlobStore): Promise<string> {
   const loaded: LoadedModel[] = [];
   let closed = false;
   try {
     for (const { bytes, ...options } of job.models) {
-      signal?.throwIfAborted();
       loaded.push(await runner.load(await blobs.get(bytes), options));
     }
-    const value = await workOf(runner, job, loaded, blobs, signal);
+    const value = await workOf(runner, job, loaded, blobs);
     if (job.work.type === "profile") closed = true; // a profiled model is unloaded by its profile
     return await blobs.put(encodeMessage({ loaded, value } satisfies DeviceAnswer));
   } finally {
@@ -52,7 +46,6 @@ async function workOf(
   { work }: DeviceJob,
   loaded: readonly LoadedModel[],
   blobs: BlobStore,
-  signal?: AbortSignal,
 ): Promise<unknown> {
   switch (work.type) {
     case "load":
@@ -60,13 +53,13 @@ async function workOf(
     case "run":
       return runner.run(loaded[0].id, decodeFeeds(await blobs.get(work.feeds)));
     case "profile":
-      return runner.profile(loaded[0].id, decodeFeeds(await blobs.get(work.feeds)), work.calls, work.warmup, signal);
+      return runner.profile(loaded[0].id, decodeFeeds(await blobs.get(work.feeds)), work.calls, work.warmup);
     case "measure": {
       const { type: _, feeds, ...settings } = work;
       const models = [];
       for (const [i, hash] of feeds.entries())
         models.push({ id: loaded[i].id, feeds: decodeFeeds(await blobs.get(hash)) });
-      return runner.measure({ ...settings, models }, signal);
+      return runner.measure({ ...settings, models });
     }
   }
 }
