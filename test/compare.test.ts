@@ -3,55 +3,28 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DeviceFacts, Feeds, LoadedModel, WireTensor } from "../runners/runner.js";
 import { type CompareOptions, compare } from "../toolkit/compare.js";
 import type { Dataset, Split } from "../toolkit/data/dataset.js";
 import { randomBatch } from "../toolkit/data/random.js";
 import { cloneGraph, type Graph } from "../toolkit/graph/graph.js";
-import { floats, type Tensor } from "../toolkit/graph/tensor.js";
 import { tidy } from "../toolkit/graph/tidy.js";
 import { readModel, writeModel } from "../toolkit/onnx/index.js";
 import { foldBatchNorm } from "../toolkit/ops/foldBatchNorm.js";
 import { inferShapes } from "../toolkit/ops/infer.js";
 import { bestOf, comparisonSchema, renderComparisonHtml } from "../toolkit/report/index.js";
-import { withSession } from "../toolkit/runtime/session.js";
-import { FakeDevice, residualNet } from "./latency/fakeDevice.js";
-import { gaussian } from "./support/random.js";
+import { residualNet } from "./latency/fakeDevice.js";
+import { drawWeights, ExactDevice } from "./support/exactDevice.js";
 
-/** Folds batch norms as a runtime does, takes its times from the staircase, and its outputs from ONNX Runtime on the host. */
-class FoldingDevice extends FakeDevice {
-  private readonly bytes = new Map<number, Uint8Array>();
-
-  override async describe(): Promise<DeviceFacts> {
-    return { ...(await super.describe()), kind: "node-wasm" };
-  }
-
-  override async load(bytes: Uint8Array): Promise<LoadedModel> {
-    const loaded = await super.load(writeModel(foldBatchNorm(inferShapes(tidy(readModel(bytes))))));
-    this.bytes.set(loaded.id, bytes);
-    return loaded;
-  }
-
-  override run = (id: number, feeds: Feeds): Promise<Record<string, WireTensor>> =>
-    withSession(this.bytes.get(id)!, { threads: 1 }, (s) => s.run(feeds as Record<string, Tensor>)) as Promise<
-      Record<string, WireTensor>
-    >;
-}
+/** Folds batch norms as a runtime does. */
+const foldingDevice = (): ExactDevice =>
+  new ExactDevice((bytes) => writeModel(foldBatchNorm(inferShapes(tidy(readModel(bytes))))));
 
 function net(): Graph {
   const fixed = residualNet();
   const open = { ...cloneGraph(fixed), valueTypes: new Map() };
   open.inputs = fixed.inputs.map((v) => ({ ...v, type: { ...v.type, dims: ["N", ...v.type.dims!.slice(1)] } }));
   open.outputs = fixed.outputs.map((v) => ({ ...v, type: { elemType: "float32" } }));
-  const g = inferShapes(open);
-  const normal = gaussian(21);
-  for (const [name, t] of g.initializers) {
-    if (t.elemType !== "float32") continue;
-    const fan = t.data.length / t.dims[0];
-    const values = Float32Array.from({ length: t.data.length }, () => normal() / Math.sqrt(fan));
-    g.initializers.set(name, floats(values, t.dims));
-  }
-  return g;
+  return drawWeights(inferShapes(open));
 }
 
 function split(count: number, seed: number, labelled = true): Split {
@@ -79,7 +52,7 @@ const options = (o: Partial<CompareOptions> = {}): CompareOptions => ({
   seed: 3,
   trainingThreads: 1,
   ownThread: false,
-  device: new FoldingDevice(),
+  device: foldingDevice(),
   cacheDir: join(folder, "cache"),
   ...o,
 });
@@ -93,7 +66,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("compare", { timeout: 240_000 }, () => {
   test("every structured net keeps the budget as the device measures it; an unstructured one is as slow as the original", async () => {
-    const device = new FoldingDevice();
+    const device = foldingDevice();
     const { comparison: r, models } = await compare(options({ device, methods: ["uniform", "l2", "magnitude"] }));
     expect(comparisonSchema.parse(r)).toEqual(r);
     const true_ = async (bytes: Uint8Array): Promise<number> => device.trueMs((await device.load(bytes)).id);

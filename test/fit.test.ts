@@ -3,56 +3,20 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DeviceFacts, Feeds, LoadedModel, WireTensor } from "../runners/runner.js";
 import type { Dataset, Split } from "../toolkit/data/dataset.js";
 import { randomBatch } from "../toolkit/data/random.js";
 import { fit as fitModel } from "../toolkit/fit.js";
 import { checkGraph } from "../toolkit/graph/check.js";
 import { cloneGraph, feedsOf, type Graph } from "../toolkit/graph/graph.js";
-import { floats, type Tensor } from "../toolkit/graph/tensor.js";
+import { floats } from "../toolkit/graph/tensor.js";
 import { readModel, writeModel } from "../toolkit/onnx/index.js";
 import { fitReportSchema } from "../toolkit/report/index.js";
 import { withSession } from "../toolkit/runtime/session.js";
-import { FakeDevice, residualNet } from "./latency/fakeDevice.js";
-import { gaussian } from "./support/random.js";
-
-/** Takes its times from the staircase and its outputs from ONNX Runtime on the host. */
-class ExactDevice extends FakeDevice {
-  private readonly bytes = new Map<number, Uint8Array>();
-
-  override async describe(): Promise<DeviceFacts> {
-    return { ...(await super.describe()), kind: "node-wasm" };
-  }
-
-  override async load(bytes: Uint8Array): Promise<LoadedModel> {
-    const loaded = await super.load(bytes);
-    this.bytes.set(loaded.id, bytes);
-    return loaded;
-  }
-
-  override run = (id: number, feeds: Feeds): Promise<Record<string, WireTensor>> =>
-    withSession(this.bytes.get(id)!, { threads: 1 }, (s) => s.run(feeds as Record<string, Tensor>)) as Promise<
-      Record<string, WireTensor>
-    >;
-}
+import { residualNet } from "./latency/fakeDevice.js";
+import { drawWeights, ExactDevice } from "./support/exactDevice.js";
 
 /** The fake device's net with weights that make its channels differ. */
-function net(): Graph {
-  const g = cloneGraph(residualNet());
-  const normal = gaussian(21);
-  for (const [name, t] of g.initializers) {
-    if (t.elemType !== "float32") continue;
-    const fan = t.data.length / t.dims[0];
-    g.initializers.set(
-      name,
-      floats(
-        Float32Array.from({ length: t.data.length }, () => normal() / Math.sqrt(fan)),
-        t.dims,
-      ),
-    );
-  }
-  return g;
-}
+const net = (): Graph => drawWeights(cloneGraph(residualNet()));
 
 function split(count: number, seed: number): Split {
   const all = randomBatch([count, 3, 16, 16], seed).data;

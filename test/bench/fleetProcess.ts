@@ -15,6 +15,7 @@ import {
   serveBlobs,
 } from "../../runners/fleet/index.js";
 import type { DeviceRunner } from "../../runners/index.js";
+import { measurement } from "../runners/fakeDevice.js";
 
 const { values } = parseArgs({
   options: {
@@ -85,17 +86,7 @@ function simulated(id: string, delays: readonly number[]): DeviceRunner {
     async measure({ models, seed = 0 }) {
       const ms = delays[seed % delays.length];
       await new Promise((resolve) => setTimeout(resolve, ms));
-      return models.map(({ id: model }) => ({
-        model,
-        firstRunMs: ms,
-        warmups: 1,
-        samplesMs: Float64Array.of(ms),
-        callsPerSample: 1,
-        drift: 0,
-        saturation: null,
-        stopped: "enough" as const,
-        peakMemoryBytes: null,
-      }));
+      return models.map(({ id }) => measurement(id, [ms]));
     },
     profile: async () => ({ nodes: [], callsUs: new Float64Array() }),
     unload: async () => {},

@@ -21,6 +21,7 @@ import {
 } from "../../runners/fleet/index.js";
 import { openLocalRunner } from "../../runners/node/index.js";
 import type { DeviceRunner, Measurement } from "../../runners/runner.js";
+import { measurement } from "../runners/fakeDevice.js";
 import { convModel, wire } from "../runners/models.js";
 import { hasRedis, NEEDS_REDIS, startRedis, type TestRedis } from "../support/redis.js";
 
@@ -93,19 +94,7 @@ describe.skipIf(!hasRedis)(`devices on a queue${NEEDS_REDIS}`, () => {
     };
     return runner;
   };
-  const oneSample = (ms: number): Measurement[] => [
-    {
-      model: 1,
-      firstRunMs: ms,
-      warmups: 1,
-      samplesMs: Float64Array.of(ms),
-      callsPerSample: 1,
-      drift: 0,
-      saturation: null,
-      stopped: "enough",
-      peakMemoryBytes: null,
-    },
-  ];
+  const oneSample = (ms: number): Measurement[] => [measurement(1, [ms])];
 
   test("runs, times and profiles as the device itself does", async () => {
     await enter({ id: "one" });
