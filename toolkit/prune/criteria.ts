@@ -3,7 +3,7 @@ import type { Graph } from "../graph/graph.js";
 import { typeOf } from "../graph/graph.js";
 import { sizeOf, type Tensor, toNumbers } from "../graph/tensor.js";
 import type { ChannelGroups, Group } from "./groups.js";
-import { perPosition, realValues, spread } from "./importance.js";
+import { realValues, spread, sumOverParameters } from "./importance.js";
 import { observe, type RunSettings } from "./walk.js";
 
 /**
@@ -48,16 +48,7 @@ export function hessianScores(
   group: Group,
   squares: ReadonlyMap<string, ArrayLike<number>>,
 ): Float64Array {
-  const out = new Float64Array(group.width);
-  for (const m of group.members) {
-    const t = m.parameter ? g.initializers.get(m.value) : undefined;
-    const f = squares.get(m.value);
-    if (!t || !f) continue;
-    const values = toNumbers(t);
-    const scores = perPosition(t.dims, m.axis, (i) => 0.5 * values[i] ** 2 * f[i]);
-    spread(groups, group, m.value, m.axis, scores, out);
-  }
-  return out;
+  return sumOverParameters(g, groups, group, squares, (w, square) => 0.5 * w ** 2 * square);
 }
 
 /**

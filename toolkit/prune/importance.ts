@@ -85,22 +85,30 @@ export function taylorScores(
   group: Group,
   gradients: ReadonlyMap<string, Float32Array>,
 ): Float64Array {
+  return sumOverParameters(g, groups, group, gradients, (w, gradient) => w * gradient).map(Math.abs);
+}
+
+/**
+ * Sum of `f` over the elements of every parameter of each channel.
+ * @param facts one number per element, by initializer; parameters without count for nothing
+ */
+export function sumOverParameters(
+  g: Graph,
+  groups: ChannelGroups,
+  group: Group,
+  facts: ReadonlyMap<string, ArrayLike<number>>,
+  f: (value: number, fact: number) => number,
+): Float64Array {
   const out = new Float64Array(group.width);
   for (const m of group.members) {
     const t = m.parameter ? g.initializers.get(m.value) : undefined;
-    const gradient = gradients.get(m.value);
-    if (!t || !gradient) continue;
+    const known = facts.get(m.value);
+    if (!t || !known) continue;
     const values = toNumbers(t);
-    spread(
-      groups,
-      group,
-      m.value,
-      m.axis,
-      perPosition(t.dims, m.axis, (i) => values[i] * gradient[i]),
-      out,
-    );
+    const scores = perPosition(t.dims, m.axis, (i) => f(values[i], known[i]));
+    spread(groups, group, m.value, m.axis, scores, out);
   }
-  return out.map(Math.abs);
+  return out;
 }
 
 /** Ascending scores; equal ones keep their position, so that the order is reproducible. */
