@@ -1,6 +1,6 @@
 /**
  * Heavy pieces of work that stand alone, each a plain value in and a plain value out, so that they may run here or wherever there is room.
- * Stories ask for them through `Jobs`; the default does them on the spot, `fleet/` sends them to machines on a queue.
+ * `inProcess` does them on the spot, `fleet/` sends them to machines on a queue. `fit` and `compare` do not ask through it yet.
  */
 
 import type { Split } from "./data/index.js";

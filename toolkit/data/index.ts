@@ -12,6 +12,7 @@ export type { FolderOptions } from "./imageFolder.js";
 export { loadPreprocessing, type PreprocessingFlags } from "./preprocessing.js";
 export { randomBatch } from "./random.js";
 export { type DataFormat, dataFormats, parseDataSpec } from "./spec.js";
+export { checkedItems } from "./split.js";
 
 /** Opens `FORMAT:PATH` (cifar10:, imagefolder:, npz:; see `parseDataSpec`). Throws UsageError or DataError. */
 export async function loadDataset(spec: string, p: Preprocessing, o: FolderOptions = {}): Promise<Dataset> {

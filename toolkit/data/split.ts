@@ -20,6 +20,14 @@ export async function mapBounded<T, R>(items: readonly T[], f: (item: T, index: 
   return out;
 }
 
+/** The items that are asked for. Throws DataError `item-index` for one that a split of `count` items does not have. */
+export function checkedItems(indices: ArrayLike<number>, count: number): number[] {
+  const wanted = Array.from(indices);
+  const wrong = wanted.find((i) => !Number.isInteger(i) || i < 0 || i >= count);
+  if (wrong === undefined) return wanted;
+  throw new DataError("item-index", `item ${wrong} does not exist: the split has ${count} items`);
+}
+
 /** A split whose items are made one by one, each written into the batch at its place. */
 export function makeSplit(o: {
   count: number;
@@ -34,12 +42,7 @@ export function makeSplit(o: {
     count: o.count,
     labelled: o.labels !== undefined,
     async batch(indices): Promise<Batch> {
-      const wanted = Array.from(indices);
-      for (const i of wanted) {
-        if (!Number.isInteger(i) || i < 0 || i >= o.count) {
-          throw new DataError("item-index", `item ${i} does not exist: the split has ${o.count} items`);
-        }
-      }
+      const wanted = checkedItems(indices, o.count);
       const data = new Float32Array(wanted.length * size);
       await mapBounded(wanted, async (item, row) => o.write(item, data, row * size));
       const batch: Batch = { data, dims: [wanted.length, ...o.dims] };

@@ -27,30 +27,33 @@ export interface QueueHubOptions extends StartOptions {
 export async function startQueueHub(o: QueueHubOptions): Promise<StartedHub> {
   const address = parseQueue(o.queue);
   const redis = await openRedis(address);
+  let hub: StartedHub | undefined;
   try {
     const store = folderBlobs(o.blobs ?? join(defaultCacheDir(), "blobs"));
     const token = randomBytes(24).toString("base64url");
-    const hub = await startHub({ ...o, extend: (app) => serveBlobs(app, store, token) });
-    await offerBlobs(redis, { url: hub.origin, token });
+    const started = await startHub({ ...o, extend: (app) => serveBlobs(app, store, token) });
+    hub = started;
+    await offerBlobs(redis, { url: started.origin, token });
     const lending = lendHub({
       address,
       redis,
       blobs: cachedBlobs(store),
-      devices: hub.devices,
+      devices: started.devices,
       version: toolVersion(),
       hub: `hub-${process.pid}`,
       ...(o.class ? { class: o.class } : {}),
       ...(o.onNote ? { onNote: o.onNote } : {}),
     });
     return {
-      ...hub,
+      ...started,
       async close() {
         await lending.close();
-        await hub.close();
+        await started.close();
         redis.disconnect();
       },
     };
   } catch (error) {
+    await hub?.close();
     redis.disconnect();
     throw error;
   }

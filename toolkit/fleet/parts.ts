@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type BlobStore, hashSchema } from "../../runners/fleet/blobs.js";
 import { decodeMessage, encodeMessage } from "../../runners/wire.js";
-import type { Batch, Split } from "../data/index.js";
+import { type Batch, checkedItems, type Split } from "../data/index.js";
 import { EdgefitError } from "../graph/errors.js";
 import type { Graph } from "../graph/graph.js";
 import { tidy } from "../graph/tidy.js";
@@ -67,10 +67,7 @@ export function fetchSplit(blobs: BlobStore, stored: StoredSplit): Split {
     count: stored.count,
     labelled: stored.labelled,
     async batch(indices) {
-      const wanted = Array.from(indices);
-      const wrong = wanted.find((i) => !Number.isInteger(i) || i < 0 || i >= stored.count);
-      if (wrong !== undefined)
-        throw new EdgefitError("item-index", `item ${wrong} does not exist: the split has ${stored.count} items`);
+      const wanted = checkedItems(indices, stored.count);
       const chunks = new Map<number, Batch>();
       for (const i of new Set(wanted.map((w) => Math.floor(w / stored.perChunk)))) chunks.set(i, await fetch(i));
       return gather(wanted.map((w) => [chunks.get(Math.floor(w / stored.perChunk))!, w % stored.perChunk]));

@@ -1,11 +1,5 @@
 /** A machine that works for a queue: it lends its device, its processor for heavy jobs, or both. */
-import {
-  connect,
-  type DeviceWorker,
-  nameSchema,
-  openDeviceWorker,
-  type QueueOptions,
-} from "../../runners/fleet/index.js";
+import { connect, nameSchema, openDeviceWorker, type QueueOptions } from "../../runners/fleet/index.js";
 import { UsageError } from "../graph/errors.js";
 import { openDevice } from "../onDevice.js";
 import type { DeviceOptions } from "../options.js";
@@ -48,13 +42,12 @@ export async function openWorker(o: WorkerOptions): Promise<RunningWorker> {
     for (const one of closers.splice(0).reverse()) await one();
   };
   try {
-    let lent: DeviceWorker | undefined;
     let place: RunningWorker["device"] = null;
     if (o.device !== undefined) {
       const device = await openDevice(o);
       closers.push(() => device.close());
       place = { id: named("--name", o.name ?? device.facts.id), class: named("--class", o.class ?? device.facts.id) };
-      lent = await openDeviceWorker({
+      const lent = await openDeviceWorker({
         address: fleet.address,
         redis: fleet.redis,
         runner: device.runner,
@@ -64,7 +57,7 @@ export async function openWorker(o: WorkerOptions): Promise<RunningWorker> {
         onJob: ({ ok }) => o.onJob?.({ ok, what: "measurement" }),
         ...(o.onGone ? { onGone: o.onGone } : {}),
       });
-      closers.push(() => lent!.close());
+      closers.push(() => lent.close());
     }
     if (concurrency > 0) {
       const machine = await openMachineWorker({
