@@ -24,7 +24,8 @@ export interface LastingOptions {
 const LOSSES = 3;
 const LOST: readonly string[] = ["device-lost", "device-crashed", "device-silent"];
 
-const isLoss = (e: unknown): e is DeviceError => LOST.includes((e as Partial<DeviceError> | null)?.code ?? "");
+/** Whether the device went, and may come back. */
+export const isLoss = (e: unknown): e is DeviceError => LOST.includes((e as Partial<DeviceError> | null)?.code ?? "");
 
 interface Model {
   request: RequestOf<"load">;

@@ -6,7 +6,7 @@ import type { DeviceRunner, Feeds, GraphOptimizationLevel, WireTensor } from "..
 import { median } from "../stats.js";
 import type { Hello, WebProvider } from "../web/hello.js";
 import { factsOf } from "./facts.js";
-import { openLastingRunner } from "./lasting.js";
+import { isLoss, openLastingRunner } from "./lasting.js";
 import { kinOf, type Lease, type Wanted } from "./registry.js";
 
 /** Where devices are held: this process's own hub, or one in another process. */
@@ -109,9 +109,6 @@ export async function openHubDevice(source: Source, o: HubDeviceOptions = {}): P
       ),
   });
 }
-
-const isLoss = (e: unknown): e is DeviceError =>
-  /^device-(lost|crashed|silent)$/.test((e as { code?: string }).code ?? "");
 
 async function configure(lease: Lease, provider: WebProvider, threads: number): Promise<void> {
   const { page } = lease.hello;
